@@ -1,0 +1,42 @@
+// Spider-task-executor runs tasks of native packages for a parent process.
+//
+// It reads framed requests from stdin and writes framed responses to stdout
+// (docs/PROTOCOL.md), one task at a time, until it is told to shut down or stdin
+// ends. It is started by a pool, by the spider command, or by any other program
+// that speaks the protocol; a person has no reason to start it by hand.
+//
+// Environment:
+//
+//	SPIDER_TDL_PACKAGE_DIR  required: packages are <dir>/<name>/lib<name>.so
+//	SPIDER_LOG              debug, info, warn (default), error or off; JSON
+//	                        lines on stderr. Where unset: RUST_LOG's bare level
+//	SPIDER_PARENT_WATCH     off: live on when the parent ends
+//	SPIDER_CORE_DUMPS       on: keep the inherited core size limit
+//
+// Exit status: 0 after a shutdown request or the end of stdin, 1 if it could not
+// start or the protocol was damaged, with the reason on stderr. A task that
+// crashes takes the process with it, visibly: by its signal.
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/spider-go/spider/internal/executor"
+	"github.com/spider-go/spider/internal/loader"
+)
+
+func init() { executor.LockMainThread() }
+
+func main() {
+	os.Exit(executor.Main(executor.Config{
+		Open: func(log *slog.Logger) (executor.Runner, error) {
+			l, err := loader.New(os.Getenv(loader.EnvPackageDir), log)
+			if err != nil {
+				return nil, err
+			}
+			return l, nil
+		},
+		Protect: loader.Protect,
+	}))
+}

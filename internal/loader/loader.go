@@ -1,0 +1,293 @@
+package loader
+
+/*
+#cgo CFLAGS: -O2 -Wall -Wextra
+#cgo LDFLAGS: -ldl -lpthread
+#cgo noescape spider_execute
+#cgo nocallback spider_execute
+#include <stdlib.h>
+#include "call.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/spider-go/spider/internal/executor"
+	"github.com/spider-go/spider/internal/protocol"
+)
+
+// EnvPackageDir names the directory that holds the packages.
+const EnvPackageDir = "SPIDER_TDL_PACKAGE_DIR"
+
+// Version is the ABI version this loader speaks.
+var Version = protocol.Version{
+	Major: C.SPIDER_TDL_VERSION_MAJOR,
+	Minor: C.SPIDER_TDL_VERSION_MINOR,
+	Patch: C.SPIDER_TDL_VERSION_PATCH,
+}
+
+// Loader runs the tasks of the packages below one directory. It is not for
+// concurrent use: all calls come from the task thread.
+type Loader struct {
+	dir      string
+	log      *slog.Logger
+	packages map[string]*library
+	attempts map[string]*attempt
+	result   C.uintptr_t // of the last task, to be freed; 0 if none
+}
+
+// library is a package that passed all checks: its execute function.
+type library struct{ execute unsafe.Pointer }
+
+// attempt remembers the file of a load that failed after dlopen succeeded.
+type attempt struct {
+	file    os.FileInfo
+	replace int // how many times the file was replaced since
+}
+
+// New returns a Loader for the packages in dir, as SPIDER_TDL_PACKAGE_DIR gives
+// it. Only an empty dir is refused: a directory may be filled, or mounted, after
+// the executor has started.
+func New(dir string, log *slog.Logger) (*Loader, error) {
+	if dir == "" {
+		return nil, errors.New(EnvPackageDir + " is not set: it must name the directory that holds the packages, as <directory>/<package>/lib<package>.so")
+	}
+	// A task may change the working directory.
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", EnvPackageDir, err)
+	}
+	return &Loader{
+		dir:      abs,
+		log:      log,
+		packages: map[string]*library{},
+		attempts: map[string]*attempt{},
+	}, nil
+}
+
+// Run implements [executor.Runner]: it loads the package on its first use and
+// calls the task.
+func (l *Loader) Run(e *protocol.Execute) protocol.Outcome {
+	pkg := l.packages[string(e.Package)]
+	if pkg == nil {
+		name := string(e.Package)
+		var failure *protocol.ExecutorError
+		if pkg, failure = l.load(name); failure != nil {
+			l.log.Info("package not loaded", "package", name, "reason", failure.Error())
+			return executor.Fail(failure)
+		}
+		l.log.Info("package loaded", "package", name)
+		l.packages[name] = pkg
+	}
+	r := C.spider_execute(pkg.execute,
+		unsafe.Pointer(unsafe.SliceData(e.Task)), C.size_t(len(e.Task)),
+		unsafe.Pointer(unsafe.SliceData(e.Context)), C.size_t(len(e.Context)),
+		unsafe.Pointer(unsafe.SliceData(e.Inputs)), C.size_t(len(e.Inputs)))
+	l.result = r.ptr
+	payload := view(r.ptr, r.len)
+	if r.is_error {
+		return executor.Fail(taskError(payload, string(e.Package), string(e.Task)))
+	}
+	return protocol.Outcome{Payload: payload}
+}
+
+// Release implements [executor.Runner].
+func (l *Loader) Release() {
+	if l.result != 0 {
+		C.spider_free(l.result)
+		l.result = 0
+	}
+}
+
+// view is the result's memory itself, valid until it is freed.
+func view(ptr C.uintptr_t, n C.size_t) []byte {
+	if n == 0 {
+		return nil
+	}
+	// Not a conversion of ptr by value, which vet takes for a mistake: the
+	// memory is C's, and the garbage collector has no business with it.
+	return unsafe.Slice(*(**byte)(unsafe.Pointer(&ptr)), int(n))
+}
+
+// taskError wraps what a task returned as its error.
+func taskError(payload []byte, pkg, task string) *protocol.ExecutorError {
+	te, err := protocol.DecodeTdlError(payload)
+	if err != nil {
+		return &protocol.ExecutorError{
+			Variant: protocol.ErrorPayloadDeserializationFailure,
+			Message: fmt.Sprintf("package %q, task %q returned an error of %d bytes that is not a TdlError: %v", pkg, task, len(payload), err),
+		}
+	}
+	return &protocol.ExecutorError{Variant: protocol.TaskError, Task: te}
+}
+
+// load opens a package and checks it. Failures are not remembered: a package
+// that was missing or broken may be there at the next request.
+func (l *Loader) load(name string) (*library, *protocol.ExecutorError) {
+	if reason := badName(name); reason != "" {
+		return nil, invalid("package name %q %s: a package is named like its directory below %s", name, reason, l.dir)
+	}
+	path := filepath.Join(l.dir, name, "lib"+name+".so")
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, invalid("package %q: there is no file %s", name, path)
+	case err != nil:
+		return nil, invalid("package %q: %v", name, err)
+	case !info.Mode().IsRegular():
+		// Opening a FIFO would block, and a directory only confuses the linker.
+		return nil, invalid("package %q: %s is not a regular file", name, path)
+	}
+	handle, err := open(l.unopened(name, path, info))
+	if err != nil {
+		return nil, invalid("package %q: %v", name, err)
+	}
+	lib, failure := check(handle, name)
+	if failure != nil {
+		if l.attempts[name] == nil {
+			l.attempts[name] = &attempt{}
+		}
+		l.attempts[name].file = info
+		return nil, failure
+	}
+	delete(l.attempts, name)
+	return lib, nil
+}
+
+// unopened returns a path to the package's file by which the dynamic linker does
+// not know an older file. Libraries are never closed, and the linker answers a
+// path it has opened before without looking at the file. So when a file that
+// failed its checks has been replaced since, the path is spelled differently.
+func (l *Loader) unopened(name, path string, info os.FileInfo) string {
+	failed := l.attempts[name]
+	if failed == nil {
+		return path
+	}
+	if failed.file != nil && !os.SameFile(failed.file, info) {
+		failed.replace++
+	}
+	return l.dir + "/" + name + "/" + strings.Repeat("./", failed.replace) + "lib" + name + ".so"
+}
+
+// badName says what is wrong with a package's name, if it could lead outside the
+// package directory.
+func badName(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case name == "." || name == "..":
+		return "is not a name"
+	case strings.ContainsRune(name, '/'):
+		return "contains a '/'"
+	case strings.ContainsRune(name, 0):
+		return "contains a NUL byte"
+	}
+	return ""
+}
+
+func open(path string) (unsafe.Pointer, error) {
+	cpath := C.CString(path)
+	defer C.free(unsafe.Pointer(cpath))
+	var text *C.char
+	handle := C.spider_open(cpath, &text)
+	if handle == nil {
+		defer C.free(unsafe.Pointer(text))
+		return nil, errors.New(C.GoString(text))
+	}
+	return handle, nil
+}
+
+func symbol(handle unsafe.Pointer, name string) unsafe.Pointer {
+	cname := C.CString(name)
+	defer C.free(unsafe.Pointer(cname))
+	return C.spider_symbol(handle, cname)
+}
+
+// check asks an open library who it is, in the order of the ABI: version, name,
+// init, execute.
+func check(handle unsafe.Pointer, name string) (*library, *protocol.ExecutorError) {
+	getVersion := symbol(handle, C.SPIDER_TDL_SYMBOL_GET_VERSION)
+	if getVersion == nil {
+		return nil, missing(name, C.SPIDER_TDL_SYMBOL_GET_VERSION)
+	}
+	v := C.spider_get_version(getVersion)
+	version := protocol.Version{Major: uint32(v.major), Minor: uint32(v.minor), Patch: uint32(v.patch)}
+	if !compatible(version, Version) {
+		return nil, &protocol.ExecutorError{
+			Variant:  protocol.IncompatibleVersion,
+			Package:  version,
+			Executor: Version,
+		}
+	}
+
+	getName := symbol(handle, C.SPIDER_TDL_SYMBOL_GET_NAME)
+	if getName == nil {
+		return nil, missing(name, C.SPIDER_TDL_SYMBOL_GET_NAME)
+	}
+	n := C.spider_get_name(getName)
+	declared := string(view(n.ptr, n.len))
+	if !utf8.ValidString(declared) {
+		return nil, &protocol.ExecutorError{
+			Variant: protocol.InvalidUtf8,
+			Message: fmt.Sprintf("package %q declares a name that is not UTF-8: %q", name, declared),
+		}
+	}
+	if declared != name {
+		return nil, invalid("package %q declares the name %q: directory, file and declared name must agree", name, declared)
+	}
+
+	if initialise := symbol(handle, C.SPIDER_TDL_SYMBOL_INIT); initialise != nil {
+		if failure := runInit(initialise, name); failure != nil {
+			return nil, failure
+		}
+	}
+
+	execute := symbol(handle, C.SPIDER_TDL_SYMBOL_EXECUTE)
+	if execute == nil {
+		return nil, missing(name, C.SPIDER_TDL_SYMBOL_EXECUTE)
+	}
+	return &library{execute: execute}, nil
+}
+
+func runInit(initialise unsafe.Pointer, name string) *protocol.ExecutorError {
+	r := C.spider_init(initialise)
+	if r.ptr != 0 {
+		defer C.spider_free(r.ptr)
+	}
+	if !r.is_error {
+		return nil
+	}
+	te, err := protocol.DecodeTdlError(view(r.ptr, r.len))
+	if err != nil {
+		return &protocol.ExecutorError{
+			Variant: protocol.ErrorPayloadDeserializationFailure,
+			Message: fmt.Sprintf("package %q: init failed with an error of %d bytes that is not a TdlError: %v", name, r.len, err),
+		}
+	}
+	return &protocol.ExecutorError{Variant: protocol.PackageInitError, Task: te}
+}
+
+// compatible tells whether a host of one version may call a package of another.
+func compatible(pkg, host protocol.Version) bool {
+	if pkg.Major != host.Major {
+		return false
+	}
+	return pkg.Major > 0 || pkg.Minor == host.Minor
+}
+
+func invalid(format string, args ...any) *protocol.ExecutorError {
+	return &protocol.ExecutorError{Variant: protocol.InvalidLibrary, Message: fmt.Sprintf(format, args...)}
+}
+
+func missing(name, symbol string) *protocol.ExecutorError {
+	return invalid("package %q does not export %s", name, symbol)
+}

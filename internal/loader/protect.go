@@ -1,0 +1,39 @@
+package loader
+
+/*
+#include <stdio.h>
+#include "call.h"
+#include "parent.h"
+#include "signals.h"
+
+// Line by line, so that what a task prints comes out in order with what others
+// write to stderr, and nothing is lost when it crashes.
+static void spider_line_buffer_stdout(void) { setvbuf(stdout, NULL, _IOLBF, 0); }
+*/
+import "C"
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/spider-go/spider/internal/executor"
+)
+
+// Protect installs the given protections in this process. It must be called
+// once, on the task thread, before the first package is loaded: a Go package
+// remembers the handlers it finds.
+func Protect(p executor.Protection) error {
+	C.spider_line_buffer_stdout()
+	C.spider_guard_thread = C.bool(p&executor.ProtectThread != 0)
+	faults := C.bool(p&executor.ProtectSignals != 0)
+	preemption := C.bool(p&executor.ProtectPreemption != 0)
+	if errno := C.spider_install_signals(faults, preemption); errno != 0 {
+		return fmt.Errorf("install signal handlers: %w", syscall.Errno(errno))
+	}
+	if p&executor.ProtectParent != 0 {
+		if errno := C.spider_watch_parent(); errno != 0 {
+			return fmt.Errorf("watch the parent: %w", syscall.Errno(errno))
+		}
+	}
+	return nil
+}

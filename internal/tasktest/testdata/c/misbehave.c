@@ -1,0 +1,999 @@
+/*
+ * misbehave.c - the package "misbehave": one task per thing a task must not be
+ * able to harm its parent with. The table at the end names them all.
+ *
+ * Tasks ignore their context unless their name says otherwise. A task that is
+ * expected to end the process answers "no result" if it did not.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "payload.h"
+
+/* Every task has the same signature; few use all of it. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#define MAX_PARAMS 2
+
+extern char **environ;
+
+enum kind { NO_PARAM, U64, STR };
+
+struct param {
+	enum kind kind;
+	const char *name;
+};
+
+struct arg {
+	uint64_t u64;
+	char *str; /* NUL-terminated, of len bytes without it */
+	size_t len;
+};
+
+struct call {
+	SpiderTdlByteArray ctx, inputs;
+	struct arg args[MAX_PARAMS];
+};
+
+struct task {
+	const char *name;
+	SpiderTdlResult (*run)(const struct call *c);
+	bool raw; /* looks at the buffers itself: no parameters are decoded */
+	struct param params[MAX_PARAMS];
+};
+
+static uint64_t calls;
+
+static void sleep_ms(uint64_t ms)
+{
+	struct timespec left = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
+
+	while (nanosleep(&left, &left) < 0 && errno == EINTR)
+		;
+}
+
+static SpiderTdlResult write_text(int fd, const char *text, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = write(fd, text, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return error_errno("write");
+		text += done;
+		n -= (size_t)done;
+	}
+	return result_none();
+}
+
+static SpiderTdlResult wait_for(pid_t pid)
+{
+	while (waitpid(pid, NULL, 0) < 0) {
+		if (errno != EINTR)
+			return error_errno("waitpid");
+	}
+	return result_none();
+}
+
+static SpiderTdlResult run_in_thread(void *(*run)(void *))
+{
+	pthread_t thread;
+	void *answer = NULL;
+
+	errno = pthread_create(&thread, NULL, run, NULL);
+	if (errno != 0)
+		return error_errno("pthread_create");
+	pthread_join(thread, &answer);
+	return result_u64((uint64_t)(uintptr_t)answer);
+}
+
+/*
+ * Faults. The volatiles keep the compiler from seeing, and dropping, them.
+ */
+
+static void fault(void)
+{
+	int *volatile nowhere = (int *)16;
+
+	*nowhere = 1;
+}
+
+static SpiderTdlResult task_segv(const struct call *c)
+{
+	fault();
+	return result_none();
+}
+
+static SpiderTdlResult task_segv_null_call(const struct call *c)
+{
+	void (*volatile nothing)(void) = NULL;
+
+	nothing();
+	return result_none();
+}
+
+static SpiderTdlResult task_bus(const struct call *c)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	volatile char *map;
+	int fd = memfd_create("bus", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)page) < 0)
+		return error_errno("memfd_create");
+	map = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED || ftruncate(fd, 0) < 0)
+		return error_errno("mmap");
+	map[0] = 1;
+	return result_none();
+}
+
+static SpiderTdlResult task_fpe(const struct call *c)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	volatile int zero = 0, quotient;
+
+	quotient = 42 / zero;
+	(void)quotient;
+#else
+	/* Integer division by zero does not trap on most other machines. */
+	raise(SIGFPE);
+#endif
+	return result_none();
+}
+
+static SpiderTdlResult task_ill(const struct call *c)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__asm__ volatile("ud2");
+#elif defined(__aarch64__)
+	__asm__ volatile(".inst 0x00000000");
+#else
+	raise(SIGILL);
+#endif
+	return result_none();
+}
+
+static SpiderTdlResult task_abort(const struct call *c)
+{
+	abort();
+}
+
+/* On x86 the instruction is over when the signal comes: a handler that only
+ * returns, for the fault to come again, lets the task go on. */
+static SpiderTdlResult task_trap(const struct call *c)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__asm__ volatile("int3");
+#elif defined(__aarch64__)
+	__asm__ volatile("brk #0");
+#else
+	raise(SIGTRAP);
+#endif
+	return result_none();
+}
+
+static SpiderTdlResult task_sys(const struct call *c)
+{
+	raise(SIGSYS);
+	return result_none();
+}
+
+static SpiderTdlResult task_raise(const struct call *c)
+{
+	if (raise((int)c->args[0].u64) != 0)
+		return error_errno("raise");
+	return result_none();
+}
+
+static void *fault_thread(void *unused)
+{
+	fault();
+	return unused;
+}
+
+static SpiderTdlResult task_segv_in_thread(const struct call *c)
+{
+	return run_in_thread(fault_thread);
+}
+
+static volatile bool deep_enough;
+
+static int recurse(volatile char *caller)
+{
+	volatile char frame[1024];
+
+	if (deep_enough)
+		return 0;
+	frame[0] = (char)(*caller + 1);
+	/* The addition after the call keeps it from becoming a jump. */
+	return recurse(frame) + frame[0];
+}
+
+static SpiderTdlResult task_stack_overflow(const struct call *c)
+{
+	volatile char first = 0;
+
+	return result_u64((uint64_t)recurse(&first));
+}
+
+static SpiderTdlResult task_double_free(const struct call *c)
+{
+	void *volatile block = malloc(64);
+
+	free(block);
+	free(block);
+	return result_none();
+}
+
+/*
+ * Ends.
+ */
+
+static SpiderTdlResult task_exit(const struct call *c)
+{
+	exit((int)c->args[0].u64);
+}
+
+static SpiderTdlResult task__exit(const struct call *c)
+{
+	_exit((int)c->args[0].u64);
+}
+
+static SpiderTdlResult task_pthread_exit(const struct call *c)
+{
+	pthread_exit(NULL);
+}
+
+static void *exit_thread(void *unused)
+{
+	exit(7);
+}
+
+static SpiderTdlResult task_exit_in_thread(const struct call *c)
+{
+	return run_in_thread(exit_thread);
+}
+
+static SpiderTdlResult task_kill_self(const struct call *c)
+{
+	if (kill(getpid(), (int)c->args[0].u64) < 0)
+		return error_errno("kill");
+	return result_none();
+}
+
+static void block(void)
+{
+	for (;;)
+		pause();
+}
+
+/* An executor that ends through exit(3) never ends once this has run. */
+static SpiderTdlResult task_atexit_block(const struct call *c)
+{
+	if (atexit(block) != 0)
+		return error_text("ExecutionError", "atexit failed");
+	return result_none();
+}
+
+static void loop(void)
+{
+	volatile bool on = true;
+
+	while (on)
+		;
+}
+
+static SpiderTdlResult task_endless_loop(const struct call *c)
+{
+	loop();
+	return result_none();
+}
+
+static SpiderTdlResult task_sleep_ms(const struct call *c)
+{
+	sleep_ms(c->args[0].u64);
+	return result_none();
+}
+
+static SpiderTdlResult task_block_forever(const struct call *c)
+{
+	block();
+	return result_none();
+}
+
+/*
+ * Printing: every way to reach what the package thinks is stdout.
+ */
+
+static SpiderTdlResult task_print_write(const struct call *c)
+{
+	return write_text(STDOUT_FILENO, c->args[0].str, c->args[0].len);
+}
+
+static SpiderTdlResult task_print_stdio(const struct call *c)
+{
+	printf("%s", c->args[0].str);
+	return result_none();
+}
+
+static SpiderTdlResult task_print_stdio_full(const struct call *c)
+{
+	static char buffer[64 * 1024];
+
+	/* glibc takes the size from its own idea when it allocates, so the
+	 * buffer is ours. */
+	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+	printf("%s", c->args[0].str);
+	return result_none();
+}
+
+static SpiderTdlResult task_print_child(const struct call *c)
+{
+	char *argv[] = { "echo", c->args[0].str, NULL };
+	pid_t pid;
+
+	errno = posix_spawn(&pid, "/bin/echo", NULL, NULL, argv, environ);
+	if (errno != 0)
+		return error_errno("/bin/echo");
+	return wait_for(pid);
+}
+
+static SpiderTdlResult task_print_system(const struct call *c)
+{
+	int status;
+
+	/* Through the environment, so that no text can break the quotes. */
+	setenv("MISBEHAVE_TEXT", c->args[0].str, 1);
+	status = system("echo \"$MISBEHAVE_TEXT\"");
+	unsetenv("MISBEHAVE_TEXT");
+	if (status != 0)
+		return error_text("ExecutionError", "system: wait status %d", status);
+	return result_none();
+}
+
+static SpiderTdlResult task_print_fork(const struct call *c)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return error_errno("fork");
+	if (pid == 0) {
+		write_text(STDOUT_FILENO, c->args[0].str, c->args[0].len);
+		_exit(0);
+	}
+	return wait_for(pid);
+}
+
+static SpiderTdlResult task_print_proc_self_fd1(const struct call *c)
+{
+	SpiderTdlResult result;
+	/* O_APPEND: a regular file would be written to from its start. */
+	int fd = open("/proc/self/fd/1", O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_errno("/proc/self/fd/1");
+	result = write_text(fd, c->args[0].str, c->args[0].len);
+	close(fd);
+	return result;
+}
+
+static SpiderTdlResult task_print_stderr(const struct call *c)
+{
+	return write_text(STDERR_FILENO, c->args[0].str, c->args[0].len);
+}
+
+static SpiderTdlResult task_print_stderr_lines(const struct call *c)
+{
+	for (uint64_t i = 0; i < c->args[0].u64; i++)
+		dprintf(STDERR_FILENO, "line %llu\n", (unsigned long long)i);
+	return result_none();
+}
+
+/*
+ * Descriptors.
+ */
+
+static SpiderTdlResult task_read_stdin(const struct call *c)
+{
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	uint64_t total = 0;
+	char bytes[4096];
+	ssize_t n;
+
+	for (;;) {
+		int ready = poll(&in, 1, 1000);
+
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready < 0)
+			return error_errno("poll");
+		if (ready == 0)
+			return error_text("ExecutionError", "stdin blocks after %llu bytes",
+					  (unsigned long long)total);
+		n = read(STDIN_FILENO, bytes, sizeof(bytes));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_errno("read");
+		if (n == 0)
+			return result_u64(total);
+		total += (uint64_t)n;
+	}
+}
+
+static SpiderTdlResult task_write_fd(const struct call *c)
+{
+	return write_text((int)c->args[0].u64, c->args[1].str, c->args[1].len);
+}
+
+/* Calls visit for every open descriptor but the one used for looking. */
+static bool each_fd(void (*visit)(int fd, void *arg), void *arg)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (!dir)
+		return false;
+	while ((entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+
+		if (entry->d_name[0] != '.' && fd != dirfd(dir))
+			visit(fd, arg);
+	}
+	closedir(dir);
+	return true;
+}
+
+static void count_fd(int fd, void *count)
+{
+	(*(uint64_t *)count)++;
+}
+
+static SpiderTdlResult task_count_fds(const struct call *c)
+{
+	uint64_t count = 0;
+
+	if (!each_fd(count_fd, &count))
+		return error_errno("/proc/self/fd");
+	return result_u64(count);
+}
+
+struct fd_list {
+	struct buf strings;
+	size_t count;
+};
+
+static void list_private_fd(int fd, void *arg)
+{
+	struct fd_list *list = arg;
+	char path[64], target[256], text[384];
+	ssize_t n;
+
+	if (fd <= STDERR_FILENO)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	target[n < 0 ? 0 : n] = '\0';
+	snprintf(text, sizeof(text), "%d %s", fd, target);
+	put_str(&list->strings, text, strlen(text));
+	list->count++;
+}
+
+/* One string per descriptor from 3 on: its number, a space, what it is. */
+static SpiderTdlResult task_list_private_fds(const struct call *c)
+{
+	struct fd_list list = { 0 };
+	struct buf value = { 0 };
+
+	if (!each_fd(list_private_fd, &list))
+		return error_errno("/proc/self/fd");
+	put_array_header(&value, list.count);
+	put(&value, list.strings.ptr, list.strings.len);
+	free(list.strings.ptr);
+	return result_one(value);
+}
+
+static SpiderTdlResult task_close_stderr(const struct call *c)
+{
+	close(STDERR_FILENO);
+	return result_none();
+}
+
+static void *write_to_closed_pipe(void *unused)
+{
+	int ends[2], error = 0;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return (void *)(uintptr_t)errno;
+	close(ends[0]);
+	if (write(ends[1], "x", 1) < 0)
+		error = errno;
+	close(ends[1]);
+	return (void *)(uintptr_t)error;
+}
+
+static SpiderTdlResult task_sigpipe_thread(const struct call *c)
+{
+	return run_in_thread(write_to_closed_pipe);
+}
+
+/*
+ * Forks. The children reset nothing: they keep every descriptor (exec drops
+ * those marked close-on-exec) and every signal setting. Nobody waits for them.
+ */
+
+static SpiderTdlResult task_fork_sleep(const struct call *c)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return error_errno("fork");
+	if (pid == 0) {
+		sleep_ms(c->args[0].u64);
+		_exit(0);
+	}
+	return result_u64((uint64_t)pid);
+}
+
+/* posix_spawn returns a little before the child's close-on-exec descriptors are
+ * gone. Its command line appears after that. */
+static void wait_for_exec(pid_t pid)
+{
+	char path[64], first;
+	ssize_t n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	/* Bounded: that of a child that has ended already stays empty. */
+	for (int i = 0; i < 100 && n == 0; i++) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			return;
+		n = read(fd, &first, 1);
+		close(fd);
+		if (n == 0)
+			sleep_ms(1);
+	}
+}
+
+static SpiderTdlResult task_fork_exec_sleep(const struct call *c)
+{
+	char seconds[32];
+	char *argv[] = { "sleep", seconds, NULL };
+	pid_t pid;
+
+	snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)c->args[0].u64);
+	errno = posix_spawn(&pid, "/bin/sleep", NULL, NULL, argv, environ);
+	if (errno != 0)
+		return error_errno("/bin/sleep");
+	wait_for_exec(pid);
+	return result_u64((uint64_t)pid);
+}
+
+static SpiderTdlResult task_fork_setsid_sleep(const struct call *c)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return error_errno("fork");
+	if (pid == 0) {
+		setsid();
+		sleep_ms(c->args[0].u64);
+		_exit(0);
+	}
+	/* The answer promises that the child is out of the process group. */
+	while (getsid(pid) != pid)
+		sleep_ms(1);
+	return result_u64((uint64_t)pid);
+}
+
+/* The child blocks where it could spin: it holds the same descriptors, and the
+ * test keeps a core. */
+static SpiderTdlResult task_fork_hold_endless(const struct call *c)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return error_errno("fork");
+	if (pid == 0)
+		block();
+	loop();
+	return result_none();
+}
+
+/*
+ * Outputs.
+ */
+
+/* Bytes of a sequence of one str32 payload before its text: the count, the
+ * payload's length, the str32 header. */
+#define OUTPUT_OVERHEAD (4 + 4 + 5)
+
+static SpiderTdlResult task_output_bytes(const struct call *c)
+{
+	uint64_t n = c->args[0].u64;
+	struct buf b = { 0 };
+
+	if (n < OUTPUT_OVERHEAD || n > UINT32_MAX)
+		return error_text("ExecutionError", "output_bytes: n is %d to %u", OUTPUT_OVERHEAD,
+				  UINT32_MAX);
+	b.cap = n;
+	b.ptr = malloc(n);
+	if (!b.ptr)
+		return error_errno("malloc");
+	put_u32_little_endian(&b, 1);
+	put_u32_little_endian(&b, (uint32_t)(n - 8));
+	put_byte(&b, 0xdb);
+	put_big_endian(&b, n - OUTPUT_OVERHEAD, 4);
+	for (uint64_t i = 0; b.len < n; i++)
+		b.ptr[b.len++] = (uint8_t)('a' + i % 26);
+	return result_of(false, b);
+}
+
+static SpiderTdlResult task_output_zero_len(const struct call *c)
+{
+	return (SpiderTdlResult){ false, (uint8_t *)1, 0 };
+}
+
+static SpiderTdlResult task_error_zero_len(const struct call *c)
+{
+	return (SpiderTdlResult){ true, (uint8_t *)1, 0 };
+}
+
+static SpiderTdlResult task_output_garbage(const struct call *c)
+{
+	return result_raw(false, "\x05\xab\x10", 3);
+}
+
+static SpiderTdlResult task_echo(const struct call *c)
+{
+	return result_raw(false, c->inputs.ptr, c->inputs.len);
+}
+
+static SpiderTdlResult task_echo_context(const struct call *c)
+{
+	struct buf value = { 0 };
+
+	put_array_header(&value, c->ctx.len);
+	for (size_t i = 0; i < c->ctx.len; i++)
+		put_u64(&value, c->ctx.ptr[i]);
+	return result_one(value);
+}
+
+static SpiderTdlResult task_inputs_ptr_info(const struct call *c)
+{
+	return result_u64_pair(c->inputs.ptr != NULL, c->inputs.len);
+}
+
+static SpiderTdlResult task_ctx_ptr_info(const struct call *c)
+{
+	return result_u64_pair(c->ctx.ptr != NULL, c->ctx.len);
+}
+
+/*
+ * Errors.
+ */
+
+static SpiderTdlResult task_fail(const struct call *c)
+{
+	return error_bytes(c->args[0].str, c->args[1].str, c->args[1].len);
+}
+
+static SpiderTdlResult task_fail_garbage(const struct call *c)
+{
+	return result_raw(true, "\xc1\xff\x00", 3);
+}
+
+static SpiderTdlResult task_fail_unknown_variant(const struct call *c)
+{
+	return error_text("Foo", "x");
+}
+
+/* A text that claims 20 bytes and has 3. */
+static SpiderTdlResult task_fail_truncated(const struct call *c)
+{
+	static const char bytes[] = "\x81\xae" "ExecutionError" "\xb4" "cut";
+
+	return result_raw(true, bytes, sizeof(bytes) - 1);
+}
+
+static SpiderTdlResult task_fail_not_utf8(const struct call *c)
+{
+	return error_bytes("ExecutionError", "\xff\xfe", 2);
+}
+
+static SpiderTdlResult task_fail_huge(const struct call *c)
+{
+	SpiderTdlResult result;
+	size_t n = c->args[0].u64;
+	char *text;
+
+	if (n > UINT32_MAX)
+		return error_text("ExecutionError", "fail_huge: n is at most %u", UINT32_MAX);
+	text = malloc(n + 1);
+	if (!text)
+		return error_errno("malloc");
+	memset(text, 'x', n);
+	result = error_bytes("ExecutionError", text, n);
+	free(text);
+	return result;
+}
+
+/*
+ * Limits and the process itself.
+ */
+
+/* The memory stays, so that calls add up. */
+static SpiderTdlResult task_alloc_mb(const struct call *c)
+{
+	uint64_t mb = c->args[0].u64;
+	volatile char *block; /* a compiler may drop a memset of it */
+
+	if (mb > SIZE_MAX >> 20)
+		return error_text("ExecutionError", "alloc_mb: n is too large");
+	if (mb == 0)
+		return result_u64(0);
+	block = malloc((size_t)mb << 20);
+	if (!block)
+		return error_errno("malloc");
+	for (size_t i = 0; i < (size_t)mb << 20; i += 4096)
+		block[i] = 1;
+	return result_u64(0);
+}
+
+/* Answers how many could be opened; they stay open. */
+static SpiderTdlResult task_open_files(const struct call *c)
+{
+	uint64_t opened = 0;
+
+	while (opened < c->args[0].u64 && open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
+		opened++;
+	return result_u64(opened);
+}
+
+static SpiderTdlResult task_get_rlimit(const struct call *c)
+{
+	struct rlimit limit;
+
+	if (getrlimit((int)c->args[0].u64, &limit) < 0)
+		return error_errno("getrlimit");
+	return result_u64(limit.rlim_cur);
+}
+
+static SpiderTdlResult task_getpid(const struct call *c)
+{
+	return result_u64((uint64_t)getpid());
+}
+
+static SpiderTdlResult task_getpgid(const struct call *c)
+{
+	return result_u64((uint64_t)getpgid(0));
+}
+
+static SpiderTdlResult task_getppid(const struct call *c)
+{
+	return result_u64((uint64_t)getppid());
+}
+
+static SpiderTdlResult task_getenv(const struct call *c)
+{
+	const char *value = getenv(c->args[0].str);
+
+	return result_str(value ? value : "");
+}
+
+/* Nanoseconds, of the calling thread. */
+static SpiderTdlResult task_timerslack(const struct call *c)
+{
+	int slack = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+
+	if (slack < 0)
+		return error_errno("prctl");
+	return result_u64((uint64_t)slack);
+}
+
+static SpiderTdlResult task_cwd(const struct call *c)
+{
+	SpiderTdlResult result;
+	char *path = getcwd(NULL, 0);
+
+	if (!path)
+		return error_errno("getcwd");
+	result = result_str(path);
+	free(path);
+	return result;
+}
+
+static SpiderTdlResult task_signal_ignored(const struct call *c)
+{
+	struct sigaction action;
+
+	if (sigaction((int)c->args[0].u64, NULL, &action) < 0)
+		return error_errno("sigaction");
+	return result_bool(action.sa_handler == SIG_IGN);
+}
+
+/* This call included. */
+static SpiderTdlResult task_count_calls(const struct call *c)
+{
+	return result_u64(calls);
+}
+
+static SpiderTdlResult task_last_thread_id(const struct call *c)
+{
+	return result_u64((uint64_t)syscall(SYS_gettid));
+}
+
+#define TASK(f) { .name = #f, .run = task_##f }
+#define TASK_WITH(f, ...) { .name = #f, .run = task_##f, .params = { __VA_ARGS__ } }
+#define TASK_RAW(f) { .name = #f, .run = task_##f, .raw = true }
+
+static const struct task tasks[] = {
+	/* faults */
+	TASK(segv),
+	TASK(segv_null_call),
+	TASK(bus),
+	TASK(fpe),
+	TASK(ill),
+	TASK(abort),
+	TASK(trap),
+	TASK(sys),
+	TASK_WITH(raise, { U64, "signal" }),
+	TASK(segv_in_thread),
+	TASK(stack_overflow),
+	TASK(double_free),
+	/* ends */
+	TASK_WITH(exit, { U64, "code" }),
+	TASK_WITH(_exit, { U64, "code" }),
+	TASK(pthread_exit),
+	TASK(exit_in_thread), /* code 7 */
+	TASK_WITH(kill_self, { U64, "signal" }),
+	TASK(atexit_block),
+	TASK(endless_loop),
+	TASK_WITH(sleep_ms, { U64, "ms" }),
+	TASK(block_forever),
+	/* printing */
+	TASK_WITH(print_write, { STR, "text" }),
+	TASK_WITH(print_stdio, { STR, "text" }),
+	TASK_WITH(print_stdio_full, { STR, "text" }),
+	TASK_WITH(print_child, { STR, "text" }),
+	TASK_WITH(print_system, { STR, "text" }),
+	TASK_WITH(print_fork, { STR, "text" }),
+	TASK_WITH(print_proc_self_fd1, { STR, "text" }),
+	TASK_WITH(print_stderr, { STR, "text" }),
+	TASK_WITH(print_stderr_lines, { U64, "n" }),
+	/* descriptors */
+	TASK(read_stdin),	/* -> u64, or ExecutionError if it blocks for 1 s */
+	TASK_WITH(write_fd, { U64, "fd" }, { STR, "text" }),
+	TASK(count_fds),	/* -> u64 */
+	TASK(list_private_fds), /* -> list of str */
+	TASK(close_stderr),
+	TASK(sigpipe_thread), /* -> u64, an errno */
+	/* forks: -> u64, the child's pid */
+	TASK_WITH(fork_sleep, { U64, "ms" }),
+	TASK_WITH(fork_exec_sleep, { U64, "seconds" }),
+	TASK_WITH(fork_setsid_sleep, { U64, "ms" }),
+	TASK(fork_hold_endless),
+	/* outputs */
+	TASK_WITH(output_bytes, { U64, "n" }), /* -> str; n bytes of result in all */
+	TASK(output_zero_len),
+	TASK(error_zero_len),
+	TASK(output_garbage),
+	TASK_RAW(echo),
+	TASK_RAW(echo_context),	   /* -> list of integers */
+	TASK_RAW(inputs_ptr_info), /* -> u64 1 if not NULL, u64 length */
+	TASK_RAW(ctx_ptr_info),	   /* the same */
+	/* errors */
+	TASK_WITH(fail, { STR, "variant" }, { STR, "text" }),
+	TASK(fail_garbage),
+	TASK(fail_unknown_variant),
+	TASK(fail_truncated),
+	TASK(fail_not_utf8),
+	TASK_WITH(fail_huge, { U64, "n" }),
+	/* limits and the process itself */
+	TASK_WITH(alloc_mb, { U64, "n" }),	    /* -> u64 0 */
+	TASK_WITH(open_files, { U64, "n" }),	    /* -> u64 */
+	TASK_WITH(get_rlimit, { U64, "resource" }), /* -> u64, the soft limit */
+	TASK(getpid),				    /* -> u64 */
+	TASK(getpgid),				    /* -> u64 */
+	TASK(getppid),				    /* -> u64 */
+	TASK_WITH(getenv, { STR, "name" }),	    /* -> str, empty when unset */
+	TASK(timerslack),			    /* -> u64 */
+	TASK(cwd),				    /* -> str */
+	TASK_WITH(signal_ignored, { U64, "sig" }),  /* -> bool */
+	TASK(count_calls),			    /* -> u64 */
+	TASK(last_thread_id),			    /* -> u64 */
+};
+
+static bool read_arg(struct param param, SpiderTdlByteArray value, struct arg *arg)
+{
+	SpiderTdlByteArray text;
+
+	if (param.kind == U64)
+		return read_u64(value, &arg->u64);
+	if (!read_str(value, &text))
+		return false;
+	arg->str = malloc(text.len + 1);
+	if (!arg->str)
+		return false;
+	memcpy(arg->str, text.ptr, text.len);
+	arg->str[text.len] = '\0';
+	arg->len = text.len;
+	return true;
+}
+
+/* False with *error set if the inputs are not what the task takes. */
+static bool read_args(const struct task *task, struct call *c, SpiderTdlResult *error)
+{
+	SpiderTdlByteArray rest = c->inputs, value;
+	uint32_t count, want = 0;
+
+	while (want < MAX_PARAMS && task->params[want].kind != NO_PARAM)
+		want++;
+	if (!take_u32_little_endian(&rest, &count)) {
+		*error = error_text("DeserializationError", "task %s: inputs are no payload sequence",
+				    task->name);
+		return false;
+	}
+	if (count != want) {
+		*error = error_text("DeserializationError",
+				    "task %s: want %u parameters (%s%s%s), got %u", task->name, want,
+				    want > 0 ? task->params[0].name : "none", want > 1 ? ", " : "",
+				    want > 1 ? task->params[1].name : "", count);
+		return false;
+	}
+	for (uint32_t i = 0; i < want; i++) {
+		if (!take_payload(&rest, &value) || !read_arg(task->params[i], value, &c->args[i])) {
+			*error = error_text("DeserializationError",
+					    "task %s: parameter %s (position %u): want a %s",
+					    task->name, task->params[i].name, i,
+					    task->params[i].kind == U64 ? "u64" : "string");
+			return false;
+		}
+	}
+	return true;
+}
+
+SpiderTdlVersion __spider_tdl_package_get_version(void)
+{
+	return (SpiderTdlVersion){ SPIDER_TDL_VERSION_MAJOR, SPIDER_TDL_VERSION_MINOR,
+				   SPIDER_TDL_VERSION_PATCH };
+}
+
+SpiderTdlCharArray __spider_tdl_package_get_name(void)
+{
+	static const char name[] = "misbehave";
+
+	return (SpiderTdlCharArray){ name, sizeof(name) - 1 };
+}
+
+SpiderTdlResult __spider_tdl_package_execute(SpiderTdlCharArray name, SpiderTdlByteArray ctx,
+					     SpiderTdlByteArray inputs)
+{
+	struct call c = { .ctx = ctx, .inputs = inputs };
+	SpiderTdlResult result;
+
+	calls++;
+	for (size_t i = 0; i < sizeof(tasks) / sizeof(tasks[0]); i++) {
+		if (!task_is(name, tasks[i].name))
+			continue;
+		if (tasks[i].raw || read_args(&tasks[i], &c, &result))
+			result = tasks[i].run(&c);
+		for (int j = 0; j < MAX_PARAMS; j++)
+			free(c.args[j].str);
+		return result;
+	}
+	return error_task_not_found(name);
+}

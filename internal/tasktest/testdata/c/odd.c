@@ -1,0 +1,127 @@
+/*
+ * odd.c - packages that are wrong, or unusual, before any task runs.
+ *
+ * One source; the build says what is odd:
+ *   -DNAME="x"                  the declared name
+ *   -DNAME_DANGLING             a name of length 0 at address 1
+ *   -DVERSION=9,8,7             instead of the header's version
+ *   -DNO_NAME -DNO_VERSION -DNO_EXECUTE   leaves that symbol out
+ *   -DINIT_<what>               has an init function that does <what>
+ *   -DUNDEFINED_SYMBOL          needs a function that exists nowhere
+ *   -DCONSTRUCTOR_CRASHES       faults inside dlopen
+ * Tasks: ok (no result), init_calls -> u64.
+ */
+#include <unistd.h>
+
+#include "payload.h"
+
+#ifndef VERSION
+#define VERSION SPIDER_TDL_VERSION_MAJOR, SPIDER_TDL_VERSION_MINOR, SPIDER_TDL_VERSION_PATCH
+#endif
+
+#ifndef NO_EXECUTE
+static uint64_t init_calls;
+#endif
+
+#if defined(INIT_CRASHES) || defined(CONSTRUCTOR_CRASHES)
+static void crash(void)
+{
+	int *volatile nowhere = (int *)16;
+
+	*nowhere = 1;
+}
+#endif
+
+#ifdef CONSTRUCTOR_CRASHES
+__attribute__((constructor)) static void constructor(void)
+{
+	crash();
+}
+#endif
+
+#ifndef NO_VERSION
+SpiderTdlVersion __spider_tdl_package_get_version(void)
+{
+	return (SpiderTdlVersion){ VERSION };
+}
+#endif
+
+#ifndef NO_NAME
+SpiderTdlCharArray __spider_tdl_package_get_name(void)
+{
+#ifdef NAME_DANGLING
+	return (SpiderTdlCharArray){ (const char *)1, 0 };
+#else
+	return (SpiderTdlCharArray){ NAME, sizeof(NAME) - 1 };
+#endif
+}
+#endif
+
+#if defined(INIT_OK_ZERO_LEN)
+/* The dangling pointer a Rust package answers with. */
+SpiderTdlResult __spider_tdl_package_init(void)
+{
+	return (SpiderTdlResult){ false, (uint8_t *)1, 0 };
+}
+#elif defined(INIT_FAILS)
+SpiderTdlResult __spider_tdl_package_init(void)
+{
+	return error_text("ExecutionError", "init refuses");
+}
+#elif defined(INIT_FAILS_GARBAGE)
+SpiderTdlResult __spider_tdl_package_init(void)
+{
+	return result_raw(true, "\xc1\xff\x00", 3);
+}
+#elif defined(INIT_FAILS_EMPTY)
+SpiderTdlResult __spider_tdl_package_init(void)
+{
+	return (SpiderTdlResult){ true, (uint8_t *)1, 0 };
+}
+#elif defined(INIT_CRASHES)
+SpiderTdlResult __spider_tdl_package_init(void)
+{
+	crash();
+	return result_none();
+}
+#elif defined(INIT_HANGS)
+SpiderTdlResult __spider_tdl_package_init(void)
+{
+	for (;;)
+		pause();
+}
+#elif defined(INIT_PAYLOAD)
+/* Bytes nobody asked for: the loader must free them and go on. */
+SpiderTdlResult __spider_tdl_package_init(void)
+{
+	return result_u64(42);
+}
+#elif defined(INIT_COUNTS)
+SpiderTdlResult __spider_tdl_package_init(void)
+{
+	init_calls++;
+	return result_none();
+}
+#endif
+
+#ifdef UNDEFINED_SYMBOL
+extern void spider_tasktest_exists_nowhere(void);
+#endif
+
+#ifndef NO_EXECUTE
+SpiderTdlResult __spider_tdl_package_execute(SpiderTdlCharArray task, SpiderTdlByteArray ctx,
+					     SpiderTdlByteArray inputs)
+{
+	(void)ctx;
+	(void)inputs;
+#ifdef UNDEFINED_SYMBOL
+	/* Never reached: with RTLD_NOW the library does not even open. */
+	spider_tasktest_exists_nowhere();
+#endif
+	if (task_is(task, "ok"))
+		return result_none();
+	if (task_is(task, "init_calls"))
+		return result_u64(init_calls);
+	return error_task_not_found(task);
+}
+#endif
