@@ -102,13 +102,13 @@ static const void *present(const void *ptr, size_t len)
 spider_result spider_execute(void *fn, const void *task, size_t task_len, const void *ctx,
 			     size_t ctx_len, const void *inputs, size_t inputs_len)
 {
-	SpiderTdlCharArray name = { present(task, task_len), task_len };
-	SpiderTdlByteArray context = { present(ctx, ctx_len), ctx_len };
-	SpiderTdlByteArray arguments = { present(inputs, inputs_len), inputs_len };
 	SpiderTdlResult r;
 
 	spider_fault_depth = 0;
-	GUARDED("execute", r = ((SpiderTdlExecute)fn)(name, context, arguments));
+	GUARDED("execute", r = ((SpiderTdlExecute)fn)(
+				   (SpiderTdlCharArray){ present(task, task_len), task_len },
+				   (SpiderTdlByteArray){ present(ctx, ctx_len), ctx_len },
+				   (SpiderTdlByteArray){ present(inputs, inputs_len), inputs_len }));
 	/* What the task printed must not wait in a buffer for the next task. */
 	fflush(stdout);
 	return normalise(r);

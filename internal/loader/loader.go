@@ -1,7 +1,7 @@
 package loader
 
 /*
-#cgo CFLAGS: -O2 -Wall -Wextra
+#cgo CFLAGS: -O2 -Wall
 #cgo LDFLAGS: -ldl -lpthread
 #cgo noescape spider_execute
 #cgo nocallback spider_execute

@@ -68,6 +68,11 @@ func EncodeOutputs(payloads [][]byte) ([]byte, error) {
 // into raw if that is not compressed. Bytes after the sequence are ignored;
 // bytes after the zstd frames that hold it are not.
 func DecodeOutputs(raw []byte) ([][]byte, error) {
+	return decodeOutputs(raw, decoder, MaxOutputs)
+}
+
+// decodeOutputs decodes with the decompressor that newDecoder gave for limit.
+func decodeOutputs(raw []byte, decoder func() *zstd.Decoder, limit uint64) ([][]byte, error) {
 	if len(raw) == 0 {
 		return nil, errors.New("task outputs: the buffer is empty")
 	}
@@ -76,7 +81,7 @@ func DecodeOutputs(raw []byte) ([][]byte, error) {
 	case plain:
 	case compressed:
 		var err error
-		if sequence, err = decompress(sequence); err != nil {
+		if sequence, err = decompress(decoder(), sequence); err != nil {
 			return nil, err
 		}
 	default:
@@ -86,7 +91,7 @@ func DecodeOutputs(raw []byte) ([][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("task outputs: %w", err)
 	}
-	if uint64(len(sequence))+sliceSize*uint64(s.Len()) > MaxOutputs {
+	if uint64(len(sequence))+sliceSize*uint64(s.Len()) > limit {
 		return nil, ErrTooLarge
 	}
 	payloads := make([][]byte, 0, s.Len())
@@ -133,24 +138,27 @@ func compress(out *bytes.Buffer, src []byte) error {
 
 // decoder is shared: DecodeAll is safe for concurrent use and, with a
 // concurrency of 1, starts no goroutine and makes the callers take turns.
-var decoder = sync.OnceValue(func() *zstd.Decoder {
+var decoder = sync.OnceValue(func() *zstd.Decoder { return newDecoder(MaxOutputs) })
+
+// newDecoder returns a decompressor that stops soon after limit bytes.
+func newDecoder(limit uint64) *zstd.Decoder {
 	d, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(readWindow),
-		zstd.WithDecoderMaxMemory(MaxOutputs))
+		zstd.WithDecoderMaxMemory(limit))
 	if err != nil {
 		panic("wire: " + err.Error()) // the options contradict each other
 	}
 	return d
-})
+}
 
 // decompress returns the content of all zstd frames in b.
-func decompress(b []byte) ([]byte, error) {
+func decompress(decoder *zstd.Decoder, b []byte) ([]byte, error) {
 	if err := checkFrames(b); err != nil {
 		return nil, fmt.Errorf("task outputs: zstd: %w", err)
 	}
-	content, err := decoder().DecodeAll(b, nil)
+	content, err := decoder.DecodeAll(b, nil)
 	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		return nil, ErrTooLarge
 	}

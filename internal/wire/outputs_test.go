@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,7 +101,7 @@ func TestOutputsRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if !cmp.Equal(want, got) {
+		if !slices.EqualFunc(want, got, bytes.Equal) {
 			t.Errorf("%s: the payloads changed", name)
 		}
 		if b[0] == plain {
@@ -234,20 +235,37 @@ func TestDecodeOutputsAllocation(t *testing.T) {
 	}
 }
 
+// The limit is tried on a smaller scale, with 2 MiB.
 func TestDecodeOutputsTooLarge(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("decompresses several hundred MiB")
-	}
-	const blocks = MaxOutputs / maxBlock
-	for name, raw := range map[string][]byte{
-		"one frame":  buffer(zeros(nil, blocks+1)),
-		"two frames": buffer(zeros(nil, blocks/2), zeros(nil, blocks/2+1)),
-		// 16 million payloads fit the content, their slices do not fit as well
-		"many payloads": buffer(zeros(binary.LittleEndian.AppendUint32(nil, 64<<20/4-1), blocks/4)),
+	const (
+		blocks = 16
+		limit  = blocks * maxBlock
+	)
+	small := sync.OnceValue(func() *zstd.Decoder { return newDecoder(limit) })
+	count := func(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
+	for _, test := range []struct {
+		name string
+		raw  []byte
+		ok   bool
+	}{
+		{"one frame", buffer(zeros(nil, blocks)), true},
+		{"one frame, a block more", buffer(zeros(nil, blocks+1)), false},
+		{"one frame, 100 times", buffer(zeros(nil, 100*blocks)), false},
+		{"two frames", buffer(zeros(nil, blocks/2), zeros(nil, blocks/2)), true},
+		{"two frames, a block more", buffer(zeros(nil, blocks/2), zeros(nil, blocks/2+1)), false},
+		{"two frames, each too large", buffer(zeros(nil, 2*blocks), zeros(nil, 2*blocks)), false},
+		// Each payload takes 4 bytes of the content, and sliceSize for its slice.
+		{"payloads", buffer(zeros(count(blocks/4*maxBlock/sliceSize), blocks/4)), true},
+		{"too many payloads", buffer(zeros(count(blocks*maxBlock/sliceSize), blocks/4)), false},
+		{"too many payloads, plain", append([]byte{plain}, append(count(blocks*maxBlock/sliceSize), make([]byte, blocks/4*maxBlock)...)...), false},
 	} {
-		if _, err := DecodeOutputs(raw); err != ErrTooLarge {
-			t.Errorf("%s: %v, want ErrTooLarge", name, err)
+		_, err := decodeOutputs(test.raw, small, limit)
+		if test.ok && err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if !test.ok && err != ErrTooLarge {
+			t.Errorf("%s: %v, want ErrTooLarge", test.name, err)
 		}
 	}
 }
@@ -275,7 +293,7 @@ func TestOutputsConcurrency(t *testing.T) {
 					return
 				}
 				got, err := DecodeOutputs(b)
-				if err != nil || !cmp.Equal(want, got) {
+				if err != nil || !slices.EqualFunc(want, got, bytes.Equal) {
 					t.Errorf("goroutine %d: the payloads changed, %v", i, err)
 				}
 				if _, err := DecodeOutputs(b[:len(b)-1]); err == nil {
@@ -363,7 +381,7 @@ func FuzzDecodeOutputs(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(got) != len(again) || !cmp.Equal(got, again) {
+		if !slices.EqualFunc(got, again, bytes.Equal) {
 			t.Error("the payloads changed on the way through EncodeOutputs")
 		}
 	})

@@ -80,7 +80,7 @@ func TestParse(t *testing.T) {
 		payloads(t, ""),
 		payloads(t, "", "", ""),
 		payloads(t, "01", "", "020304"),
-		{bytes.Repeat([]byte{7}, 100_000), {}},
+		{bytes.Repeat([]byte{7}, 3000), {}},
 	} {
 		for _, trailing := range []string{"", "\xff", "\xff\xff\xff\xff\xff"} {
 			b := append(sequence(want), trailing...)
