@@ -1,0 +1,34 @@
+package tasktest
+
+import (
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// EnvInstrumentSleep sets how long the instrument task sleeps, in microseconds.
+const EnvInstrumentSleep = "SPIDER_INSTRUMENT_SLEEP_US"
+
+// defaultInstrumentSleep stands for a short native task. It is as short as the
+// scheduler's own granularity, so reports measure the sleep they subtract.
+const defaultInstrumentSleep = 50 * time.Microsecond
+
+// InstrumentSleep is how long the instrument task sleeps: the one place from
+// which the package and the overhead report both know it.
+func InstrumentSleep() time.Duration {
+	if us, err := strconv.ParseUint(os.Getenv(EnvInstrumentSleep), 10, 32); err == nil {
+		return time.Duration(us) * time.Microsecond
+	}
+	return defaultInstrumentSleep
+}
+
+// Nanosleep blocks the thread in one nanosleep system call. [time.Sleep] would
+// take over a millisecond for 50 us: the runtime's poller counts in milliseconds
+// when it is otherwise idle.
+func Nanosleep(d time.Duration) {
+	left := unix.NsecToTimespec(int64(d))
+	for unix.Nanosleep(&left, &left) == unix.EINTR {
+	}
+}

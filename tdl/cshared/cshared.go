@@ -1,0 +1,92 @@
+//go:build cgo
+
+package cshared
+
+/*
+#include <stdlib.h>
+#include "tdl.h"
+*/
+import "C"
+
+import (
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"unsafe"
+
+	"github.com/spider-go/spider/tdl/internal/registered"
+)
+
+// maxStack bounds a goroutine's stack: endless recursion then ends the process
+// in a tenth of a second instead of after a gigabyte.
+const maxStack = 64 << 20
+
+func init() {
+	debug.SetMaxStack(maxStack)
+	// Otherwise this Go runtime ends the process when it writes to a stderr
+	// that nobody reads any more.
+	signal.Ignore(syscall.SIGPIPE)
+}
+
+var (
+	// name is what get_name returns: C memory, for the life of the process.
+	name    *C.char
+	nameLen C.size_t
+
+	// result is where the next outputs are encoded; it is copied into memory
+	// that the executor can free. Calls never overlap.
+	result []byte
+)
+
+// keepResult is the largest result buffer, in bytes, that is kept for the next
+// call.
+const keepResult = 1 << 20
+
+//export spiderName
+func spiderName(out *C.SpiderTdlCharArray) {
+	if name == nil {
+		if p := registered.Get(); p != nil {
+			name, nameLen = C.CString(p.Name()), C.size_t(len(p.Name()))
+		}
+	}
+	out.ptr, out.len = name, nameLen
+}
+
+//export spiderInit
+func spiderInit() C.SpiderTdlResult {
+	p := registered.Get()
+	if p == nil {
+		// The name is empty then, so no executor comes this far.
+		return C.SpiderTdlResult{is_error: true}
+	}
+	failure := p.Init()
+	return lend(failure, failure != nil)
+}
+
+//export spiderExecute
+func spiderExecute(task C.uintptr_t, taskLen C.size_t, ctx C.uintptr_t, ctxLen C.size_t, inputs C.uintptr_t, inputsLen C.size_t) C.SpiderTdlResult {
+	var failed bool
+	result, failed = registered.Get().Execute(result[:0], view(task, taskLen), view(ctx, ctxLen), view(inputs, inputsLen))
+	r := lend(result, failed)
+	if cap(result) > keepResult {
+		result = nil
+	}
+	return r
+}
+
+// view is the executor's memory itself, valid during the call.
+func view(ptr C.uintptr_t, n C.size_t) []byte {
+	if n == 0 {
+		return nil
+	}
+	return unsafe.Slice(*(**byte)(unsafe.Pointer(&ptr)), int(n))
+}
+
+// lend copies b into memory that the executor frees.
+func lend(b []byte, failed bool) C.SpiderTdlResult {
+	r := C.SpiderTdlResult{is_error: C.bool(failed), len: C.size_t(len(b))}
+	if len(b) > 0 {
+		r.ptr = (*C.uint8_t)(C.CBytes(b))
+	}
+	return r
+}
