@@ -87,7 +87,7 @@ func FuzzSkip(f *testing.F) {
 			if again, err := Skip(value); err != nil || len(again) != 0 {
 				t.Fatalf("%x alone: %x, %v", value, again, err)
 			}
-			for n := range value {
+			for n := range min(len(value), 1000) { // quadratic
 				if _, err := Skip(value[:n]); err == nil {
 					t.Fatalf("%x was accepted, a part of %x", value[:n], value)
 				}

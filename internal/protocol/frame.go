@@ -92,6 +92,7 @@ func appendFrameHeader(dst []byte, size int) []byte {
 type Reader struct {
 	src    io.Reader
 	max    int
+	chunk  int    // readBuffer, less in tests
 	buf    []byte // len(buf) is all there is: buf[start:end] is unread
 	start  int
 	end    int
@@ -104,7 +105,11 @@ type Reader struct {
 // 64 KiB, grows with what arrives, and is kept: a Reader holds at most
 // maxFrame + HeaderSize bytes, or 64 KiB if that is more.
 func NewReader(r io.Reader, maxFrame int) *Reader {
-	return &Reader{src: r, max: frameLimit(maxFrame), buf: make([]byte, readBuffer)}
+	return newReader(r, maxFrame, readBuffer)
+}
+
+func newReader(r io.Reader, maxFrame, chunk int) *Reader {
+	return &Reader{src: r, max: frameLimit(maxFrame), chunk: chunk, buf: make([]byte, chunk)}
 }
 
 // Buffered returns how many bytes have been read from the stream but not handed
@@ -170,11 +175,11 @@ func (r *Reader) fill(need int) error {
 
 // makeRoom moves the unread bytes to the front, so that one Read can fetch as
 // much as possible, and grows a full buffer: to what is needed, but to no more
-// than twice what has arrived plus readBuffer, because need is only a claim.
+// than twice what has arrived plus a chunk, because need is only a claim.
 func (r *Reader) makeRoom(need int) {
 	have := r.Buffered()
 	if have == len(r.buf) {
-		grown := make([]byte, min(need, 2*have+readBuffer))
+		grown := make([]byte, min(need, 2*have+r.chunk))
 		copy(grown, r.buf[r.start:r.end])
 		r.buf = grown
 	} else if r.start > 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"strings"
@@ -364,7 +365,7 @@ func FuzzReadFrame(f *testing.F) {
 
 // readAll reads frames until an error, and returns them as a stream again.
 func readAll(stream []byte, wrap func(io.Reader) io.Reader, limit int) ([]byte, error) {
-	r := NewReader(wrap(bytes.NewReader(stream)), limit)
+	r := newReader(wrap(bytes.NewReader(stream)), limit, HeaderSize+1)
 	var all []byte
 	for {
 		body, err := r.ReadFrame()
@@ -372,5 +373,8 @@ func readAll(stream []byte, wrap func(io.Reader) io.Reader, limit int) ([]byte, 
 			return all, err
 		}
 		all = append(all, frame(body)...)
+		if len(r.buf) > max(r.chunk, r.max+HeaderSize) || len(r.buf) > 2*len(stream)+r.chunk {
+			return all, fmt.Errorf("the buffer has %d bytes", len(r.buf))
+		}
 	}
 }

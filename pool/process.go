@@ -1,0 +1,356 @@
+package pool
+
+import (
+	"errors"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spider-go/spider/internal/protocol"
+)
+
+// ProcessConfig says which executor to start, and how.
+type ProcessConfig struct {
+	// Executor is the program: a path, or a name looked up on PATH. Required.
+	Executor string
+
+	// PackageDir holds the packages; it is passed on as
+	// SPIDER_TDL_PACKAGE_DIR. Empty: what Env says.
+	PackageDir string
+
+	// Env is the environment. Nil: this process's own.
+	Env []string
+
+	// MaxFrame is the largest request or answer, in bytes. 0: 8 MiB, which is
+	// what every executor takes.
+	MaxFrame int
+
+	// StderrLines is how many of the last lines of stderr are kept for crash
+	// reports. 0: 32.
+	StderrLines int
+
+	// OnStderr, if set, gets each line of stderr, without its line end, from
+	// one goroutine. A line over 64 KiB comes cut. Stderr is read whether it is
+	// set or not.
+	OnStderr func(line string)
+}
+
+// Request is one task to run.
+type Request struct {
+	Package, Task string
+	Context       []byte // msgpack TaskContext, see tdl.TaskContext.Encode
+	Inputs        []byte // payload sequence
+}
+
+// Result is what a task produced.
+type Result struct {
+	// Outputs is a payload sequence. It is the caller's.
+	Outputs []byte
+
+	// ExecutorTime is how long the executor says it took, from looking the
+	// package up to the task's return.
+	ExecutorTime time.Duration
+}
+
+// Process is one executor. One goroutine at a time may use Send, Receive and
+// Execute; the other methods may be called from anywhere, also meanwhile. Close
+// must be called.
+type Process struct {
+	cmd      *exec.Cmd
+	maxFrame int
+
+	stdin   *os.File
+	stdout  *os.File
+	frames  *protocol.Reader
+	request []byte // reused
+
+	served int
+	sent   time.Time
+
+	stderr *tail
+	exited chan struct{} // closed when exit is set and stderr is read
+	exit   Exit
+
+	mu     sync.Mutex
+	killed string // why; "" if not
+	reaped bool   // the pid is no longer ours to signal
+}
+
+// stderrPatience bounds the wait for the end of stderr after the process has
+// ended: something it forked may hold the pipe.
+const stderrPatience = 200 * time.Millisecond
+
+// StartProcess starts an executor, as the leader of its own process group. The
+// error is a *[SpawnError].
+func StartProcess(cfg ProcessConfig) (*Process, error) {
+	p := &Process{
+		cmd:      exec.Command(cfg.Executor),
+		maxFrame: cfg.MaxFrame,
+		exited:   make(chan struct{}),
+		stderr:   newTail(cfg.StderrLines, cfg.OnStderr),
+	}
+	if p.maxFrame <= 0 {
+		p.maxFrame = protocol.DefaultMaxFrame
+	}
+	p.cmd.Env = cfg.Env
+	if cfg.PackageDir != "" {
+		p.cmd.Env = append(p.cmd.Environ(), "SPIDER_TDL_PACKAGE_DIR="+cfg.PackageDir)
+	}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stderr, err := p.start()
+	if err != nil {
+		return nil, &SpawnError{Executor: cfg.Executor, Err: err}
+	}
+	p.frames = protocol.NewReader(p.stdout, p.maxFrame)
+	go p.wait(stderr)
+	return p, nil
+}
+
+func (p *Process) start() (stderr *os.File, err error) {
+	var opened []*os.File
+	defer func() {
+		if err != nil {
+			for _, f := range opened {
+				f.Close()
+			}
+		}
+	}()
+	pipe := func() (r, w *os.File) {
+		if err == nil {
+			r, w, err = os.Pipe()
+			opened = append(opened, r, w)
+		}
+		return r, w
+	}
+	theirIn, in := pipe()
+	out, theirOut := pipe()
+	stderr, theirErr := pipe()
+	if err != nil {
+		return nil, err
+	}
+	p.stdin, p.stdout = in, out
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirIn, theirOut, theirErr
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	theirIn.Close()
+	theirOut.Close()
+	theirErr.Close()
+	return stderr, nil
+}
+
+// wait is the one goroutine that waits for the process. It ends what the process
+// leaves behind, while the zombie still holds the group's number.
+func (p *Process) wait(stderr *os.File) {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		p.stderr.read(stderr)
+	}()
+	for unix.Waitid(unix.P_PID, p.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	p.mu.Lock()
+	p.signalGroup(syscall.SIGKILL)
+	p.reaped = true
+	_ = p.cmd.Wait()
+	p.exit = exitOf(p.cmd.ProcessState, p.killed)
+	p.mu.Unlock()
+
+	select {
+	case <-drained:
+	case <-time.After(stderrPatience):
+		_ = stderr.SetReadDeadline(time.Now())
+		<-drained
+	}
+	stderr.Close()
+	close(p.exited)
+}
+
+func exitOf(state *os.ProcessState, killed string) Exit {
+	e := Exit{PID: state.Pid(), Code: state.ExitCode(), Killed: killed}
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		e.Signal = status.Signal()
+	}
+	return e
+}
+
+// signalGroup must be called with mu held.
+func (p *Process) signalGroup(sig syscall.Signal) {
+	if !p.reaped {
+		_ = syscall.Kill(-p.PID(), sig)
+	}
+}
+
+// PID is the process's id, and its group's.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Exited is closed when the process has ended, all that it wrote to stderr has
+// been read, and its process group is gone.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Wait waits for the process's end and returns how it ended.
+func (p *Process) Wait() Exit {
+	<-p.exited
+	return p.exit
+}
+
+// Kill ends the process and its group at once. The reason is what [Exit.Killed]
+// will say; the first one counts. It does not wait.
+func (p *Process) Kill(reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.killed == "" && !p.reaped {
+		p.killed = reason
+	}
+	p.signalGroup(syscall.SIGKILL)
+}
+
+// StderrTail returns the last lines of the process's stderr so far.
+func (p *Process) StderrTail() []string { return p.stderr.lines() }
+
+// SetDeadline ends, at t, a Send or Receive that is blocked or comes later, with
+// an error that is [os.ErrDeadlineExceeded]. The zero time means none. It may be
+// called while another goroutine is in Send or Receive.
+func (p *Process) SetDeadline(t time.Time) error {
+	return errors.Join(p.stdin.SetWriteDeadline(t), p.stdout.SetReadDeadline(t))
+}
+
+// Send writes a request. An error is a *[TooLargeError], with nothing sent, or
+// the pipe's own error, after which the process can only be killed.
+func (p *Process) Send(r *Request) error {
+	size := protocol.ExecuteSize(len(r.Package), len(r.Task), len(r.Context), len(r.Inputs))
+	if size > p.maxFrame {
+		return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: p.maxFrame}
+	}
+	p.request = protocol.AppendExecute(p.request[:0], r.Package, r.Task, r.Context, r.Inputs)
+	p.sent = time.Now()
+	_, err := p.stdin.Write(p.request)
+	return err
+}
+
+// Receive reads the answer to r. The error is an *[ExecutorError] if the
+// executor answered with a failure; [io.EOF] if the process closed its end
+// between answers; else what is wrong with the stream, after which the process
+// can only be killed.
+func (p *Process) Receive(r *Request) (Result, error) {
+	body, err := p.frames.ReadFrame()
+	if err != nil {
+		return Result{}, err
+	}
+	var response protocol.Response
+	if err := protocol.DecodeResponse(body, &response); err != nil {
+		return Result{}, err
+	}
+	if response.Outcome.Failure {
+		failure, err := protocol.DecodeExecutorError(response.Outcome.Payload)
+		if err != nil {
+			return Result{}, err
+		}
+		p.served++
+		return Result{ExecutorTime: response.Elapsed}, executorError(failure, r)
+	}
+	p.served++
+	return Result{
+		Outputs:      append([]byte(nil), response.Outcome.Payload...),
+		ExecutorTime: response.Elapsed,
+	}, nil
+}
+
+// Execute runs one task: it writes the request, lets the task run and reads the
+// answer, all within timeout; 0 means no limit. A [*TimeoutError], a
+// [*CrashError] and a [*ProtocolError] mean that the process is gone.
+func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
+	if !utf8.ValidString(r.Package) || !utf8.ValidString(r.Task) {
+		// An executor would end on it.
+		return Result{}, &ExecutorError{Package: r.Package, Task: r.Task, Kind: InvalidUtf8,
+			Message: "the names of package and task must be UTF-8"}
+	}
+	var deadline time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(min(timeout, math.MaxInt64/2))
+	}
+	if err := p.SetDeadline(deadline); err != nil {
+		return Result{}, p.failed(&r, timeout, err)
+	}
+	if err := p.Send(&r); err != nil {
+		var tooLarge *TooLargeError
+		if errors.As(err, &tooLarge) {
+			return Result{}, err
+		}
+		return Result{}, p.failed(&r, timeout, err)
+	}
+	result, err := p.Receive(&r)
+	var answered *ExecutorError
+	if err != nil && !errors.As(err, &answered) {
+		return Result{}, p.failed(&r, timeout, err)
+	}
+	return result, err
+}
+
+// failed ends the process after err on its pipes, and tells what it means.
+func (p *Process) failed(r *Request, timeout time.Duration, err error) error {
+	ran := time.Since(p.sent)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.Kill("no answer within " + timeout.String())
+		exit := p.Wait()
+		if exit.Killed == "" {
+			// It ended by itself between the deadline and the kill.
+			break
+		}
+		return &TimeoutError{Package: r.Package, Task: r.Task, Limit: timeout, Exit: exit, Stderr: p.StderrTail()}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed):
+		// The pipe is closed, so the process is about to end; unless a task
+		// closed it.
+		select {
+		case <-p.exited:
+		case <-time.After(closedPipePatience):
+			p.Kill("it closed its end of the pipes but did not exit")
+		}
+	default:
+		p.Kill("it does not speak the protocol")
+		return &ProtocolError{Package: r.Package, Task: r.Task, Err: err, Exit: p.Wait(), Stderr: p.StderrTail()}
+	}
+	return &CrashError{Package: r.Package, Task: r.Task, Exit: p.Wait(), Ran: ran, Served: p.served, Stderr: p.StderrTail()}
+}
+
+// closedPipePatience is how long a process that has closed its pipes may take to
+// exit before it is killed: time for a core dump.
+const closedPipePatience = 5 * time.Second
+
+// CloseInput closes the process's stdin: it will answer what it has been sent
+// and exit.
+func (p *Process) CloseInput() error { return p.stdin.Close() }
+
+// shutdownPatience is how long an idle process may take to shut down.
+const shutdownPatience = 2 * time.Second
+
+// Shutdown asks the process to end, waits until it has, and returns how. A
+// process that does not end within two seconds is killed.
+func (p *Process) Shutdown() Exit {
+	_ = p.stdin.SetWriteDeadline(time.Now().Add(shutdownPatience))
+	_, _ = p.stdin.Write(protocol.AppendShutdown(nil))
+	select {
+	case <-p.exited:
+	case <-time.After(shutdownPatience):
+		p.Kill("it did not end within " + shutdownPatience.String() + " of being asked to")
+	}
+	return p.Wait()
+}
+
+// Close kills the process if it still lives, waits for its end and gives back the
+// pipes. It may be called more than once.
+func (p *Process) Close() error {
+	p.Kill("closed")
+	p.Wait()
+	p.stdin.Close()
+	p.stdout.Close()
+	return nil
+}
