@@ -70,10 +70,7 @@ func frameLimit(max int) int {
 	if max <= 0 {
 		return DefaultMaxFrame
 	}
-	if uint64(max) > math.MaxUint32 {
-		return math.MaxUint32
-	}
-	return max
+	return int(min(uint64(max), math.MaxUint32))
 }
 
 // appendFrameHeader starts a frame whose body has size bytes. Its callers are

@@ -1,4 +1,4 @@
-// Package tasktest holds test packages (C and Go) and the code that builds
-// them, once per test run; it is used by tests and by `make build`, which
-// stages them, and is never linked into a shipped program.
+// Package tasktest holds the packages that tests and reports run, in C and Go,
+// and the code that builds them and the programs: [Stage] for `make build`,
+// [Build] for tests, once per test run. No shipped program links it.
 package tasktest

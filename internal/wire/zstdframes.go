@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -21,6 +22,9 @@ const (
 // only gets to see frames that are complete, with nothing between and behind
 // them, whose claims their blocks can meet.
 func checkFrames(b []byte) error {
+	if len(b) == 0 {
+		return errors.New("no frame")
+	}
 	for at := 0; at < len(b); {
 		size, err := frameSize(b[at:])
 		if err != nil {

@@ -10,7 +10,7 @@ import "C"
 import (
 	"unsafe"
 
-	"github.com/spider-go/spider/internal/tasktest"
+	"github.com/spider-go/spider/internal/tasktest/instrument"
 	"github.com/spider-go/spider/tdl"
 	_ "github.com/spider-go/spider/tdl/cshared"
 )
@@ -24,8 +24,8 @@ func init() {
 			tdl.Func("always_fail", alwaysFail),
 			tdl.Func("always_panic", alwaysPanic),
 			tdl.Func("recover_nil_dereference", recoverNilDereference),
-			tdl.Func("instrument", instrument),
-			tdl.Func("sleep_and_echo", instrument),
+			tdl.Func("instrument", sleepAndEcho),
+			tdl.Func("sleep_and_echo", sleepAndEcho),
 			tdl.Func("assert_outputs_sum_zero", assertOutputsSumZero),
 			tdl.Func("assert_initialized", assertInitialized),
 		},
@@ -76,8 +76,8 @@ func recoverNilDereference() (text string, err error) {
 	return "", nil
 }
 
-func instrument(paths []string) ([]string, error) {
-	tasktest.Nanosleep(tasktest.InstrumentSleep())
+func sleepAndEcho(paths []string) ([]string, error) {
+	instrument.Nanosleep(instrument.Sleep())
 	return paths, nil
 }
 

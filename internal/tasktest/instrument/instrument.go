@@ -1,4 +1,6 @@
-package tasktest
+// Package instrument is what the instrument task and the overhead report must
+// agree on: how long the task sleeps, and how.
+package instrument
 
 import (
 	"os"
@@ -8,20 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// EnvInstrumentSleep sets how long the instrument task sleeps, in microseconds.
-const EnvInstrumentSleep = "SPIDER_INSTRUMENT_SLEEP_US"
+// EnvSleep sets how long the instrument task sleeps, in microseconds.
+const EnvSleep = "SPIDER_INSTRUMENT_SLEEP_US"
 
-// defaultInstrumentSleep stands for a short native task. It is as short as the
+// defaultSleep stands for a short native task. It is as short as the
 // scheduler's own granularity, so reports measure the sleep they subtract.
-const defaultInstrumentSleep = 50 * time.Microsecond
+const defaultSleep = 50 * time.Microsecond
 
-// InstrumentSleep is how long the instrument task sleeps: the one place from
+// Sleep is how long the instrument task sleeps: the one place from
 // which the package and the overhead report both know it.
-func InstrumentSleep() time.Duration {
-	if us, err := strconv.ParseUint(os.Getenv(EnvInstrumentSleep), 10, 32); err == nil {
+func Sleep() time.Duration {
+	if us, err := strconv.ParseUint(os.Getenv(EnvSleep), 10, 32); err == nil {
 		return time.Duration(us) * time.Microsecond
 	}
-	return defaultInstrumentSleep
+	return defaultSleep
 }
 
 // Nanosleep blocks the thread in one nanosleep system call. [time.Sleep] would

@@ -1,0 +1,25 @@
+// Stage builds the programs and the test and example packages into the folder it
+// is given: what `make build` runs.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spider-go/spider/internal/tasktest"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: stage FOLDER")
+		os.Exit(2)
+	}
+	built, err := tasktest.Stage(os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "stage:", err)
+		os.Exit(1)
+	}
+	fmt.Println(built.Spider)
+	fmt.Println(built.Executor)
+	fmt.Println(built.Packages)
+}
