@@ -1,0 +1,136 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spider-go/spider/internal/msgpack"
+	"github.com/spider-go/spider/internal/wire"
+	"github.com/spider-go/spider/pool"
+	"github.com/spider-go/spider/tdl"
+)
+
+const defaultPackageDir = "build/tdl_packages"
+
+type runCommand struct {
+	Timeout    time.Duration `placeholder:"30s" help:"Kill the task if it has not answered by then. Default: no limit, as a task may run for hours."`
+	PackageDir string        `placeholder:"DIR" env:"SPIDER_TDL_PACKAGE_DIR" help:"Where the packages are, as DIR/NAME/libNAME.so. Default: ${default_package_dir}"`
+	Executor   string        `placeholder:"PATH" help:"The program that runs the task. Default: spider-task-executor beside this program, else on $$PATH."`
+
+	Package string `arg:"" help:"The package's name."`
+	// Passthrough from here on: nothing behind the task's name is a flag.
+	Task string   `arg:"" passthrough:"partial" help:"The task's name."`
+	Args []string `arg:"" optional:"" name:"arg" help:"The task's arguments, each a JSON value."`
+}
+
+// Help is what spider run --help adds.
+func (*runCommand) Help() string {
+	return `Flags stand before TASK; everything after it is an argument, also -1.
+An argument is one JSON value, so a string needs its own quotes. Results are
+printed as JSON, one to a line. NaN, Infinity and -Infinity are accepted too,
+and printed as strings.
+
+Examples:
+
+    spider run arith add 2 3
+    spider run --timeout 30s text split '"a,b"' '","'
+    spider run stats mean '[1.5, 2, -1e3]'
+
+Exit status: 0 done; 1 the task returned an error; 2 wrong usage; 124 timed
+out; 125 the executor or the package could not be used; 128+n killed by
+signal n.
+
+The task is told that it is task 0 of job 1, in instance 1, of resource group 1.`
+}
+
+// Validate is called by kong, before Run.
+func (c *runCommand) Validate() error {
+	if c.Timeout < 0 {
+		return fmt.Errorf("--timeout %v: less than no time", c.Timeout)
+	}
+	return nil
+}
+
+// Run runs the task on an executor of its own.
+func (c *runCommand) Run(s *streams) error {
+	if c.Task == "--" && len(c.Args) > 0 {
+		// The one that ends the flags, between PACKAGE and TASK.
+		c.Task, c.Args = c.Args[0], c.Args[1:]
+	}
+	inputs, err := encodeArguments(c.Args)
+	if err != nil {
+		return err
+	}
+	context, err := tdl.NewTaskContext(1, tdl.Index(0), 1, 1)
+	if err != nil {
+		return err
+	}
+	executor := c.Executor
+	if executor == "" {
+		if executor, err = findExecutor(); err != nil {
+			return err
+		}
+	}
+	cfg := pool.ProcessConfig{
+		Executor:   executor,
+		PackageDir: cmp.Or(c.PackageDir, defaultPackageDir),
+		OnStderr:   func(line string) { _, _ = io.WriteString(s.err, line+"\n") },
+	}
+	request := pool.Request{Package: c.Package, Task: c.Task, Context: context.Encode(), Inputs: inputs}
+	result, err := execute(cfg, request, c.Timeout)
+	if err != nil {
+		return err
+	}
+	lines, err := resultLines(result.Outputs)
+	if err != nil {
+		return &resultError{c.Package, c.Task, err}
+	}
+	if len(lines) > 0 {
+		_, _ = s.out.Write(lines)
+	}
+	return nil
+}
+
+// goodbye bounds the wait for an executor that has answered: whatever delays its
+// exit, it is not the result.
+const goodbye = 100 * time.Millisecond
+
+// execute runs one task. When it returns, the executor is gone and all its
+// stderr has been passed on.
+func execute(cfg pool.ProcessConfig, r pool.Request, timeout time.Duration) (pool.Result, error) {
+	stop := catchStop()
+	defer stop.release()
+	p, err := pool.StartProcess(cfg)
+	if err != nil {
+		return pool.Result{}, err
+	}
+	defer p.Close()
+	stop.kills(p)
+
+	result, err := p.Execute(r, timeout)
+	impatient := time.AfterFunc(goodbye, func() { p.Kill("it has answered and does not end") })
+	p.Shutdown()
+	impatient.Stop()
+	if sig := stop.caught(); sig != 0 {
+		return pool.Result{}, &signalError{r.Package, r.Task, sig}
+	}
+	return result, err
+}
+
+// resultLines writes each payload as a line of JSON.
+func resultLines(outputs []byte) ([]byte, error) {
+	results, err := wire.Parse(outputs)
+	if err != nil {
+		return nil, err
+	}
+	var lines []byte
+	for i, payload := range results.All() {
+		if lines, _, err = msgpack.AppendJSON(lines, payload); err != nil {
+			return nil, fmt.Errorf("result %d: %w", i+1, err)
+		}
+		lines = append(lines, '\n')
+	}
+	return lines, nil
+}

@@ -1,0 +1,76 @@
+package bench
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+const (
+	// longest is the longest time a histogram tells from longer ones.
+	longest = 60 * time.Second
+
+	// digits is how many significant digits a histogram keeps: 0.1 us of a
+	// millisecond, 1 ns of 10 us.
+	digits = 4
+)
+
+// Stats sums up the times of many calls.
+type Stats struct {
+	Count                   int64
+	Min, Avg, P50, P95, P99 time.Duration
+}
+
+// Less returns the statistics of the same times, each of them d shorter. What
+// was shorter than d becomes negative: cutting it off at 0 would move the
+// average.
+func (s Stats) Less(d time.Duration) Stats {
+	return Stats{Count: s.Count, Min: s.Min - d, Avg: s.Avg - d, P50: s.P50 - d, P95: s.P95 - d, P99: s.P99 - d}
+}
+
+// times collects durations into a histogram. Its zero value is not ready: use
+// newTimes.
+type times struct {
+	histogram *hdrhistogram.Histogram
+	least     time.Duration
+	sum       time.Duration
+}
+
+func newTimes() *times {
+	return &times{histogram: hdrhistogram.New(1, int64(longest), digits)}
+}
+
+// add counts d. The histogram holds neither 0 nor more than longest: such
+// values are counted at its ends.
+func (t *times) add(d time.Duration) {
+	if t.histogram.TotalCount() == 0 || d < t.least {
+		t.least = d
+	}
+	t.sum += d
+	// Cannot fail: the value is in range.
+	_ = t.histogram.RecordValue(int64(min(max(d, 1), longest)))
+}
+
+func (t *times) stats() Stats {
+	n := t.histogram.TotalCount()
+	if n == 0 {
+		return Stats{}
+	}
+	return Stats{
+		Count: n,
+		Min:   t.least,
+		Avg:   t.sum / time.Duration(n),
+		P50:   t.quantile(50),
+		P95:   t.quantile(95),
+		P99:   t.quantile(99),
+	}
+}
+
+func (t *times) quantile(q float64) time.Duration {
+	// A histogram answers with the highest value of a bucket, and has no 0.
+	d := time.Duration(t.histogram.ValueAtQuantile(q))
+	if d <= 1 {
+		return t.least
+	}
+	return d
+}
