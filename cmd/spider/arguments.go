@@ -28,17 +28,18 @@ func encodeArguments(args []string) ([]byte, error) {
 func notJSON(arg string, err error) string {
 	text := strings.TrimSpace(arg)
 	if text == "" {
-		return `nothing is not JSON; an empty string is '""'`
+		return `empty text is not JSON; an empty string is '""'`
 	}
 	is := abridge(text) + " is not JSON"
 	why := is + reason(err)
 	quote := "a string needs its quotes: " + shellQuote(jsonString(abridge(text)))
+	digits := strings.TrimPrefix(text, "-")
 	switch first := text[0]; {
 	case text == "--":
-		return is + "; it is not needed: everything after TASK is an argument"
+		return is + "; it is not needed: everything after the task's name is an argument"
 	case looksLikeFlag(text):
-		return is + "; flags stand before TASK, and " + quote
-	case strings.IndexByte(`{["`, first) >= 0, strings.Trim(text, "-0123456789") == "":
+		return is + "; flags stand before the task's name, and " + quote
+	case strings.IndexByte(`{["`, first) >= 0, strings.Trim(digits, "0123456789") == "":
 		return why
 	case strings.IndexByte("+-.0123456789", first) >= 0:
 		return why + "; " + quote

@@ -79,6 +79,7 @@ func dispatch(args []string, s *streams) error {
 		kong.Description(description),
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(int) { exited = true }),
+		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
 		kong.Vars{"default_package_dir": defaultPackageDir},
 	)
@@ -87,12 +88,26 @@ func dispatch(args []string, s *streams) error {
 	}
 	parsed, err := parser.Parse(args)
 	switch {
-	case exited: // by --help
-		return nil
+	case exited, s.out.err != nil: // by --help
+		return s.out.err
 	case err != nil:
 		return &usageError{fmt.Sprintf("%v (see spider --help)", err)}
 	}
 	return parsed.Run(s)
+}
+
+// printHelp is kong's, but for the usage line of a command: kong has the flags
+// last, where they would be the task's arguments.
+func printHelp(o kong.HelpOptions, c *kong.Context) error {
+	if command := c.Selected(); command != nil {
+		o.NoAppSummary = true
+		usage := "Usage: " + command.FullPath() + " [flags]"
+		for _, arg := range command.Positional {
+			usage += " " + arg.Summary()
+		}
+		fmt.Fprintf(c.Stdout, "%s\n", usage)
+	}
+	return kong.DefaultHelpPrinter(o, c)
 }
 
 // output remembers that a write failed.

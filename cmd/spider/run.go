@@ -27,7 +27,7 @@ type runCommand struct {
 
 // Help is what spider run --help adds.
 func (*runCommand) Help() string {
-	return `Flags stand before TASK; everything after it is an argument, also -1.
+	return `Flags stand before the task's name; everything after it is an argument, also -1.
 An argument is one JSON value, so a string needs its own quotes. Results are
 printed as JSON, one to a line. NaN, Infinity and -Infinity are accepted too,
 and printed as strings.
@@ -48,7 +48,7 @@ The task is told that it is task 0 of job 1, in instance 1, of resource group 1.
 // Validate is called by kong, before Run.
 func (c *runCommand) Validate() error {
 	if c.Timeout < 0 {
-		return fmt.Errorf("--timeout %v: less than no time", c.Timeout)
+		return fmt.Errorf("--timeout %v is negative", c.Timeout)
 	}
 	return nil
 }
@@ -93,10 +93,6 @@ func (c *runCommand) Run(s *streams) error {
 	return nil
 }
 
-// goodbye bounds the wait for an executor that has answered: whatever delays its
-// exit, it is not the result.
-const goodbye = 100 * time.Millisecond
-
 // execute runs one task. When it returns, the executor is gone and all its
 // stderr has been passed on.
 func execute(cfg pool.ProcessConfig, r pool.Request, timeout time.Duration) (pool.Result, error) {
@@ -110,9 +106,7 @@ func execute(cfg pool.ProcessConfig, r pool.Request, timeout time.Duration) (poo
 	stop.kills(p)
 
 	result, err := p.Execute(r, timeout)
-	impatient := time.AfterFunc(goodbye, func() { p.Kill("it has answered and does not end") })
 	p.Shutdown()
-	impatient.Stop()
 	if sig := stop.caught(); sig != 0 {
 		return pool.Result{}, &signalError{r.Package, r.Task, sig}
 	}

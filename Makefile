@@ -1,0 +1,44 @@
+# Needs Go and a C compiler. Everything lands in build/.
+
+GO ?= go
+
+.PHONY: all build demo test check bench fuzz clean
+
+all: build
+
+## build: programs in build/bin, test and example packages in build/tdl_packages
+build:
+	$(GO) run ./internal/tasktest/stage build
+
+## demo: builds all and runs tasks: a number, a search over a large file, a crash
+demo: build
+	@sh examples/demo.sh build
+
+## test: all tests, with the race detector
+test:
+	$(GO) test -race ./...
+
+## check: formats, vets, lints and tidies; fails if that changes or finds anything
+check:
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+## bench: the overhead report, build/bench/task_executor_overhead.md
+bench: build
+	build/bin/spider bench --package-dir build/tdl_packages
+
+## fuzz: every fuzz target for FUZZTIME each
+FUZZTIME ?= 30s
+fuzz:
+	@set -e; for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+clean:
+	rm -rf build

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/spider-go/spider/internal/tasktest"
+)
+
+// TestMain lets the test binary be spider too.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"spider": main,
+	})
+}
+
+// TestScripts runs testdata/script/*.txtar, with real executors and packages:
+//
+//	spider          this test binary
+//	$BIN            the folder that holds nothing but it
+//	$BUILT_SPIDER   the program as built, with the executor beside it
+//	$EXECUTOR       the executor, also on PATH
+//	$PACKAGES       the package directory, also in SPIDER_TDL_PACKAGE_DIR
+func TestScripts(t *testing.T) {
+	built := build(t)
+	spider, err := exec.LookPath("spider")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                filepath.Join("testdata", "script"),
+		RequireUniqueNames: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": cmdStatus,
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("BIN", filepath.Dir(spider))
+			env.Setenv("BUILT_SPIDER", built.Spider)
+			env.Setenv("EXECUTOR", built.Executor)
+			env.Setenv("PACKAGES", built.Packages)
+			env.Setenv("PATH", env.Getenv("PATH")+string(filepath.ListSeparator)+filepath.Dir(built.Executor))
+			env.Setenv("SPIDER_TDL_PACKAGE_DIR", built.Packages)
+			return nil
+		},
+	})
+}
+
+func build(t *testing.T) tasktest.Built {
+	t.Helper()
+	built, err := tasktest.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
+
+// cmdStatus is: status N program [args...]. The program must exit with status N.
+func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N program [args...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		if got = exit.ExitCode(); got < 0 {
+			ts.Fatalf("%v", exit)
+		}
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// heedSignals gives children the default meaning of signals that this process
+// was started with ignored, as shells do for background jobs.
+func heedSignals(t *testing.T, sigs ...os.Signal) {
+	t.Helper()
+	c := make(chan os.Signal, 1)
+	for _, sig := range sigs {
+		if signal.Ignored(sig) {
+			signal.Notify(c, sig)
+		}
+	}
+	t.Cleanup(func() { signal.Stop(c) })
+}
+
+// gone reports whether neither a process nor a process group has this number.
+func gone(pid int) bool {
+	return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) && errors.Is(syscall.Kill(-pid, 0), syscall.ESRCH)
+}
