@@ -48,6 +48,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PACKAGES", built.Packages)
 			env.Setenv("PATH", env.Getenv("PATH")+string(filepath.ListSeparator)+filepath.Dir(built.Executor))
 			env.Setenv("SPIDER_TDL_PACKAGE_DIR", built.Packages)
+			// Under -race, every process would otherwise end with a second's sleep.
+			env.Setenv("GORACE", "atexit_sleep_ms=10")
 			return nil
 		},
 	})

@@ -15,7 +15,7 @@ import (
 const defaultPackageDir = "build/tdl_packages"
 
 type runCommand struct {
-	Timeout    time.Duration `placeholder:"30s" help:"Kill the task if it has not answered by then. Default: no limit, as a task may run for hours."`
+	Timeout    time.Duration `placeholder:"30s" help:"Kill the task if it has not answered by then. Default: 0, no limit, as a task may run for hours."`
 	PackageDir string        `placeholder:"DIR" env:"SPIDER_TDL_PACKAGE_DIR" help:"Where the packages are, as DIR/NAME/libNAME.so. Default: ${default_package_dir}"`
 	Executor   string        `placeholder:"PATH" help:"The program that runs the task. Default: spider-task-executor beside this program, else on $$PATH."`
 

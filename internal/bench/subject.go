@@ -19,14 +19,14 @@ type subject interface {
 	run(n int, keep bool) error
 }
 
-// executor is one long-lived executor process.
-type executor struct {
+// peer is one long-lived executor process.
+type peer struct {
 	name    string
 	process *pool.Process
 }
 
-func startExecutor(program, packageDir string, cpu int) (*executor, error) {
-	e := &executor{name: filepath.Base(program)}
+func startExecutor(program, packageDir string, cpu int) (*peer, error) {
+	e := &peer{name: filepath.Base(program)}
 	err := onCPU(cpu, func() (err error) {
 		e.process, err = pool.StartProcess(pool.ProcessConfig{Executor: program, PackageDir: packageDir})
 		return err
@@ -34,7 +34,7 @@ func startExecutor(program, packageDir string, cpu int) (*executor, error) {
 	return e, err
 }
 
-func (e *executor) close() error {
+func (e *peer) close() error {
 	exit := e.process.Shutdown()
 	_ = e.process.Close()
 	if exit.Code != 0 {
@@ -45,7 +45,7 @@ func (e *executor) close() error {
 
 // measured is one kind of call on one executor.
 type measured struct {
-	on   *executor
+	on   *peer
 	call *call
 
 	endToEnd *times
@@ -53,7 +53,7 @@ type measured struct {
 	rest     *times // endToEnd minus inside, call by call
 }
 
-func measure(on *executor, c *call) *measured {
+func measure(on *peer, c *call) *measured {
 	return &measured{on: on, call: c, endToEnd: newTimes(), inside: newTimes(), rest: newTimes()}
 }
 

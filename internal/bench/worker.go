@@ -99,7 +99,7 @@ func work(o order) (a answer, err error) {
 	}()
 
 	type seat struct {
-		on                      *executor
+		on                      *peer
 		instrument, sleep, noop *measured
 	}
 	var (

@@ -274,3 +274,19 @@ func moduleRoot() (string, error) {
 	}
 	return "", errors.New("tasktest: the source tree of github.com/spider-go/spider is not here")
 }
+
+// BuildHost compiles testdata/c/<name>.c, a program that opens packages itself,
+// to the file out.
+func BuildHost(name, out string) error {
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	b := &cBuild{}
+	if b.cc, err = cCompiler(); err != nil {
+		return err
+	}
+	return b.compile("-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror",
+		"-I"+filepath.Join(root, "tdl", "cshared"), "-o", out,
+		filepath.Join(root, "internal", "tasktest", "testdata", "c", name+".c"), "-ldl")
+}
