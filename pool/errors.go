@@ -54,6 +54,9 @@ func (e *ExecutorError) Error() string {
 	if e.Kind == TaskError && e.Err != nil {
 		return fmt.Sprintf("task %s of package %s: %v", e.Task, e.Package, e.Err)
 	}
+	if strings.Contains(e.Message, e.Package) {
+		return e.Message
+	}
 	return fmt.Sprintf("package %s: %s", e.Package, e.Message)
 }
 

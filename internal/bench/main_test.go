@@ -18,7 +18,7 @@ const envImpostor = "SPIDER_BENCH_TEST_IMPOSTOR"
 func TestMain(m *testing.M) {
 	Worker()
 	if how := os.Getenv(envImpostor); how != "" {
-		err := executor.Serve(os.Stdin, os.Stdout, &impostor{how: how}, 0, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		err := executor.Serve(os.Stdin, os.Stdout, &impostor{how: how}, protocol.DefaultMaxFrame, slog.New(slog.NewTextHandler(io.Discard, nil)))
 		if err != nil {
 			os.Exit(1)
 		}

@@ -39,13 +39,12 @@ func takeStdio() (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("empty stdin: %w", err)
 	}
-	if err := unix.Dup2(empty, 0); err != nil {
+	// Dup3, since not every architecture has Dup2.
+	if err := unix.Dup3(empty, 0, 0); err != nil {
 		return nil, fmt.Errorf("empty stdin: %w", err)
 	}
-	if empty != 0 {
-		unix.Close(empty)
-	}
-	if err := unix.Dup2(2, 1); err != nil {
+	unix.Close(empty)
+	if err := unix.Dup3(2, 1, 0); err != nil {
 		return nil, fmt.Errorf("stdout to stderr: %w", err)
 	}
 	return &conn{in: in, out: out}, nil

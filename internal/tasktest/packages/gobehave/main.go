@@ -60,8 +60,13 @@ func gcWhileSpinning() error {
 	return nil
 }
 
+// overflow recurses until the stack is used up: n wraps around long after that.
+//
 //go:noinline
 func overflow(n int) int {
+	if n < 0 {
+		return 0
+	}
 	var frame [512]byte
 	frame[n%len(frame)] = byte(n)
 	return overflow(n+1) + int(frame[(n+1)%len(frame)])
