@@ -94,7 +94,7 @@ func checkMarkdown(t *testing.T, report *Report) {
 		"| executor time |": places * 2, "| executor internal |": places * 2, "| IPC overhead |": places * 3,
 		"### Ratios": places, "/ C echo |": places * 4,
 		"spider-task-executor (2)": 0,
-		"nominal ":                 1, "N = 50 of each kind in 2 blocks": 1,
+		"- Sleep: nominal ":        1, "N = 50 of each kind in 2 blocks": 1,
 	} {
 		if report.NoFloor != "" && strings.Contains(part, "echo") {
 			continue

@@ -7,8 +7,6 @@ import (
 	"os"
 	"runtime"
 	"time"
-
-	"github.com/spider-go/spider/internal/tasktest/instrument"
 )
 
 // envWorker marks the process that Run starts to measure.
@@ -144,9 +142,6 @@ func work(o order) (a answer, err error) {
 	a.GoMaxProcs = runtime.GOMAXPROCS(0)
 	for _, s := range seats {
 		slept := max(0, s.sleep.inside.stats().P50-s.noop.inside.stats().P50)
-		if instrument.Sleep() == 0 {
-			slept = 0
-		}
 		inside := s.instrument.inside.stats()
 		a.Executors = append(a.Executors, ExecutorTimes{
 			Name:     s.on.name,

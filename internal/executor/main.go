@@ -63,6 +63,7 @@ func Main(cfg Config) (status int) {
 	// Also before the first log line: a closed stderr must not kill the process.
 	signal.Ignore(syscall.SIGPIPE)
 	log := newLogger(os.Stderr, os.Getenv)
+	keepProcessor()
 
 	runner, err := cfg.Open(log)
 	if err != nil {
@@ -137,6 +138,17 @@ func lower(resource int, to uint64) {
 	if unix.Getrlimit(resource, &limit) == nil && limit.Cur > to {
 		limit.Cur = to
 		_ = unix.Setrlimit(resource, &limit)
+	}
+}
+
+// keepProcessor makes sure that the runtime has two processors (in the sense of
+// GOMAXPROCS), also on one core. If the only one is in a system call or in native
+// code for over 20 us, the runtime's monitor takes it away and goes to sleep, and
+// to get it back the task thread has to wake the monitor: two context switches on
+// every request. With a second, idle one it is left alone for 10 ms.
+func keepProcessor() {
+	if runtime.GOMAXPROCS(0) < 2 {
+		runtime.GOMAXPROCS(2)
 	}
 }
 

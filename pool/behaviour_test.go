@@ -1,0 +1,221 @@
+package pool_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spider-go/spider/internal/protocol"
+)
+
+// behaviours are executors, from well-behaved to broken. Each runs in a process
+// of its own, with the protocol on stdin and stdout.
+var behaviours = map[string]func(){
+	"echo": func() { serve(echo) },
+
+	// Silence.
+	"never reads":              hang,
+	"reads and never answers":  func() { _, _ = io.Copy(io.Discard, os.Stdin); hang() },
+	"stops itself":             func() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP); hang() },
+	"half an answer and hangs": func() { receive(); write(half()); hang() },
+	"an answer in drips": func() {
+		receive()
+		// Always some progress, so that only one clock over the whole can end it.
+		write(header(1 << 20))
+		for {
+			write([]byte{0})
+			time.Sleep(time.Millisecond)
+		}
+	},
+
+	// Nonsense.
+	"text on stdout":  func() { receive(); write([]byte("Segmentation fault, or so\n")); hang() },
+	"oversize header": func() { receive(); write(header(protocol.DefaultMaxFrame + 1)); hang() },
+	"empty frame":     func() { receive(); write(header(0)); hang() },
+	"bad tag":         func() { receive(); write(frame([]byte{9, 0, 0, 0, 0, 0, 0, 0})); hang() },
+	"bad outcome tag": func() { receive(); write(frame([]byte{0, 0, 0, 0, 2, 0, 0, 0})); hang() },
+	"outputs past the end": func() {
+		receive()
+		body := protocol.AppendResponse(nil, protocol.Outcome{Payload: []byte("abc")}, 0)[protocol.HeaderSize:]
+		binary.LittleEndian.PutUint64(body[8:], 1<<40)
+		write(frame(body))
+		hang()
+	},
+	"undecodable error": func() {
+		receive()
+		write(protocol.AppendResponse(nil, protocol.Outcome{Failure: true, Payload: []byte{0xc1}}, 0))
+		hang()
+	},
+	"unknown error": func() {
+		receive()
+		write(protocol.AppendResponse(nil, protocol.Outcome{Failure: true, Payload: []byte("\x81\xa4Nope\xa1x")}, 0))
+		hang()
+	},
+	"two answers at once": func() {
+		for {
+			answer := protocol.AppendResponse(nil, protocol.Outcome{Payload: bytes.Clone(receive().Inputs)}, 0)
+			write(append(answer, answer...))
+		}
+	},
+
+	// Ends.
+	"exits at once":           func() {},
+	"exits at once with 3":    func() { os.Exit(3) },
+	"reads and exits":         func() { receive() },
+	"half an answer and ends": func() { receive(); write(half()) },
+	"half a header and ends":  func() { receive(); write(header(100)[:2]) },
+	"answers and ends":        func() { write(answer(echo(receive()))) },
+	"closes stdout and lives": func() { receive(); os.Stdout.Close(); hang() },
+	"closes stdin and lives":  func() { os.Stdin.Close(); say("closed"); hang() },
+	"ignores shutdown": func() {
+		for {
+			write(answer(echo(receive())))
+		}
+	},
+	"last words": func() {
+		receive()
+		say("first", "second", "third without a line end")
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		hang()
+	},
+
+	// Much on stderr, before, between and after.
+	"many lines": func() {
+		serve(func(e *protocol.Execute) protocol.Outcome {
+			for i := range 40_000 {
+				fmt.Fprintf(os.Stderr, "line %d of a lot of text that nobody asked for, but that must not block\n", i)
+			}
+			return echo(e)
+		})
+	},
+	"no line ends": func() {
+		serve(func(e *protocol.Execute) protocol.Outcome {
+			_, _ = os.Stderr.Write(bytes.Repeat([]byte("x"), 4<<20))
+			return echo(e)
+		})
+	},
+	"long lines": func() {
+		serve(func(e *protocol.Execute) protocol.Outcome {
+			for i := range 20 {
+				fmt.Fprintf(os.Stderr, "%d:%s\r\n", i, strings.Repeat("y", 200<<10))
+			}
+			return echo(e)
+		})
+	},
+
+	// "leave" answers the id of a process that lives in a session of its own
+	// and holds all three pipes; "die" then ends the executor.
+	"leaves a grandchild": func() {
+		serve(func(e *protocol.Execute) protocol.Outcome {
+			if string(e.Task) == "die" {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+			cmd := exec.Command("/proc/self/exe")
+			cmd.Env = append(os.Environ(), envBehaviour+"="+lingers)
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			if err := cmd.Start(); err != nil {
+				return protocol.Outcome{Payload: []byte(err.Error())}
+			}
+			return protocol.Outcome{Payload: strconv.AppendInt(nil, int64(cmd.Process.Pid), 10)}
+		})
+	},
+}
+
+// lingers is the grandchild's behaviour, which no test starts itself.
+const lingers = "lingers"
+
+func behave(name string) {
+	// A child that the handle forgot must not stay for ever.
+	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0)
+	time.AfterFunc(5*time.Minute, func() { os.Exit(99) })
+	if name == lingers {
+		hang()
+	}
+	b, ok := behaviours[name]
+	if !ok {
+		say("no behaviour is called " + name)
+		os.Exit(98)
+	}
+	b()
+}
+
+func hang() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
+var frames = protocol.NewReader(os.Stdin, 0)
+
+// receive returns the next request, or ends the process as an executor would.
+func receive() *protocol.Execute {
+	body, err := frames.ReadFrame()
+	if err == io.EOF {
+		os.Exit(0)
+	}
+	var r protocol.Request
+	if err == nil {
+		err = protocol.DecodeRequest(body, &r)
+	}
+	if err != nil {
+		say(err.Error())
+		os.Exit(1)
+	}
+	return &r.Execute
+}
+
+// serve is an executor's loop, with Shutdown.
+func serve(run func(*protocol.Execute) protocol.Outcome) {
+	for {
+		e := receive()
+		if e.Task == nil {
+			os.Exit(0)
+		}
+		write(answer(run(e)))
+	}
+}
+
+// echo answers the inputs, or the failure that the task's name asks for.
+func echo(e *protocol.Execute) protocol.Outcome {
+	if variant, ok := strings.CutPrefix(string(e.Task), "fail "); ok {
+		failure := &protocol.ExecutorError{Variant: protocol.ExecutorVariant(variant), Message: "as asked"}
+		switch failure.Variant {
+		case protocol.TaskError, protocol.PackageInitError:
+			failure.Task = &protocol.TdlError{Variant: protocol.TdlCustom, Message: "as asked"}
+		}
+		return protocol.Outcome{Failure: true, Payload: failure.Append(nil)}
+	}
+	return protocol.Outcome{Payload: e.Inputs}
+}
+
+const executorTime = 1234 * time.Microsecond
+
+func answer(o protocol.Outcome) []byte { return protocol.AppendResponse(nil, o, executorTime) }
+
+// half is the first half of an answer.
+func half() []byte {
+	b := answer(protocol.Outcome{Payload: make([]byte, 100)})
+	return b[:len(b)/2]
+}
+
+func header(size uint32) []byte { return binary.BigEndian.AppendUint32(nil, size) }
+
+func frame(body []byte) []byte { return append(header(uint32(len(body))), body...) }
+
+func write(b []byte) {
+	if _, err := os.Stdout.Write(b); err != nil {
+		os.Exit(1)
+	}
+}
+
+func say(lines ...string) { fmt.Fprint(os.Stderr, strings.Join(lines, "\n")) }
