@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/spider-go/spider/internal/protocol"
 )
 
@@ -76,14 +74,10 @@ var behaviours = map[string]func(){
 	"answers and ends":        func() { write(answer(echo(receive()))) },
 	"closes stdout and lives": func() { receive(); os.Stdout.Close(); hang() },
 	"closes stdin and lives":  func() { os.Stdin.Close(); say("closed"); hang() },
-	"ignores shutdown": func() {
-		for {
-			write(answer(echo(receive())))
-		}
-	},
 	"last words": func() {
 		receive()
-		say("first", "second", "third without a line end")
+		say("first", "second")
+		fmt.Fprint(os.Stderr, "third without a line end")
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		hang()
 	},
@@ -136,7 +130,6 @@ const lingers = "lingers"
 
 func behave(name string) {
 	// A child that the handle forgot must not stay for ever.
-	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0)
 	time.AfterFunc(5*time.Minute, func() { os.Exit(99) })
 	if name == lingers {
 		hang()
@@ -160,12 +153,12 @@ var frames = protocol.NewReader(os.Stdin, 0)
 // receive returns the next request, or ends the process as an executor would.
 func receive() *protocol.Execute {
 	body, err := frames.ReadFrame()
-	if err == io.EOF {
-		os.Exit(0)
-	}
 	var r protocol.Request
 	if err == nil {
 		err = protocol.DecodeRequest(body, &r)
+	}
+	if err == io.EOF || r.Kind == protocol.RequestShutdown {
+		os.Exit(0)
 	}
 	if err != nil {
 		say(err.Error())
@@ -174,14 +167,10 @@ func receive() *protocol.Execute {
 	return &r.Execute
 }
 
-// serve is an executor's loop, with Shutdown.
+// serve is an executor's loop.
 func serve(run func(*protocol.Execute) protocol.Outcome) {
 	for {
-		e := receive()
-		if e.Task == nil {
-			os.Exit(0)
-		}
-		write(answer(run(e)))
+		write(answer(run(receive())))
 	}
 }
 
@@ -218,4 +207,4 @@ func write(b []byte) {
 	}
 }
 
-func say(lines ...string) { fmt.Fprint(os.Stderr, strings.Join(lines, "\n")) }
+func say(lines ...string) { fmt.Fprintln(os.Stderr, strings.Join(lines, "\n")) }

@@ -1,13 +1,32 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 )
 
-const executorName = "spider-task-executor"
+const (
+	executorName      = "spider-task-executor"
+	defaultPackageDir = "build/tdl_packages"
+)
+
+// places are the flags that say where executor and packages are.
+type places struct {
+	PackageDir string `placeholder:"DIR" env:"SPIDER_TDL_PACKAGE_DIR" help:"Where the packages are, as DIR/NAME/libNAME.so. Default: ${default_package_dir}"`
+	Executor   string `placeholder:"PATH" help:"The executor's program. Default: spider-task-executor beside this program, else on $$PATH."`
+}
+
+// find fills in what the flags leave open.
+func (p *places) find() (executor, packageDir string, err error) {
+	executor = p.Executor
+	if executor == "" {
+		executor, err = findExecutor()
+	}
+	return executor, cmp.Or(p.PackageDir, defaultPackageDir), err
+}
 
 // findExecutor looks beside this program, as both are installed together, then
 // on PATH.

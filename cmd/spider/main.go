@@ -29,12 +29,15 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/spider-go/spider/internal/bench"
 )
 
 // commands is the grammar: one field per command, each with a Run method that
 // takes *streams.
 type commands struct {
 	Run     runCommand     `cmd:"" help:"Run one task and print its results."`
+	Bench   benchCommand   `cmd:"" help:"Measure what a call costs beyond the task."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -50,6 +53,7 @@ type streams struct {
 }
 
 func main() {
+	bench.Worker()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

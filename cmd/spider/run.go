@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -12,12 +11,9 @@ import (
 	"github.com/spider-go/spider/tdl"
 )
 
-const defaultPackageDir = "build/tdl_packages"
-
 type runCommand struct {
-	Timeout    time.Duration `placeholder:"30s" help:"Kill the task if it has not answered by then. Default: 0, no limit, as a task may run for hours."`
-	PackageDir string        `placeholder:"DIR" env:"SPIDER_TDL_PACKAGE_DIR" help:"Where the packages are, as DIR/NAME/libNAME.so. Default: ${default_package_dir}"`
-	Executor   string        `placeholder:"PATH" help:"The program that runs the task. Default: spider-task-executor beside this program, else on $$PATH."`
+	Timeout time.Duration `placeholder:"30s" help:"Kill the task if it has not answered by then. Default: 0, no limit, as a task may run for hours."`
+	places
 
 	Package string `arg:"" help:"The package's name."`
 	// Passthrough from here on: nothing behind the task's name is a flag.
@@ -67,15 +63,13 @@ func (c *runCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	executor := c.Executor
-	if executor == "" {
-		if executor, err = findExecutor(); err != nil {
-			return err
-		}
+	executor, packageDir, err := c.find()
+	if err != nil {
+		return err
 	}
 	cfg := pool.ProcessConfig{
 		Executor:   executor,
-		PackageDir: cmp.Or(c.PackageDir, defaultPackageDir),
+		PackageDir: packageDir,
 		OnStderr:   func(line string) { _, _ = io.WriteString(s.err, line+"\n") },
 	}
 	request := pool.Request{Package: c.Package, Task: c.Task, Context: context.Encode(), Inputs: inputs}

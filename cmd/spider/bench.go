@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spider-go/spider/internal/bench"
+)
+
+type benchCommand struct {
+	places
+	Against   []string `placeholder:"PATH" help:"Another executor's program, measured in the same run. May be repeated."`
+	Calls     int      `short:"n" default:"10000" help:"Calls of each kind. Default: ${default}."`
+	OutputDir string   `placeholder:"DIR" env:"SPIDER_TEST_INSTRUMENT_OUTPUT_DIR" help:"Where the report goes. Default: build/bench."`
+}
+
+// Help is what spider bench --help adds.
+func (*benchCommand) Help() string {
+	return `Runs the task instrument of package integration_test_tasks, which sleeps for a
+moment and echoes 100 strings, and a task that does nothing, call by call beside
+a bare C program that echoes the same bytes over two pipes. Once with both ends
+on one core, once on two. Prints the report and writes it to
+` + bench.FileName + ` in the output directory.
+
+Example:
+
+    spider bench --against /usr/local/bin/other-executor`
+}
+
+// Run measures, prints the report and writes it.
+func (c *benchCommand) Run(s *streams) error {
+	if c.Calls < 1 {
+		return &usageError{fmt.Sprintf("--calls %d: at least 1", c.Calls)}
+	}
+	executor, packageDir, err := c.find()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	report, err := bench.Run(ctx, bench.Config{
+		Executor:   executor,
+		PackageDir: packageDir,
+		Against:    c.Against,
+		Calls:      c.Calls,
+	})
+	if err != nil {
+		return err
+	}
+	dir := c.OutputDir
+	if dir == "" {
+		dir = bench.OutputDir()
+	}
+	path, err := report.Write(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(s.out, report.Markdown())
+	fmt.Fprintln(s.err, "spider: written to", path)
+	return nil
+}
