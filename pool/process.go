@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"math"
@@ -66,8 +67,8 @@ type Process struct {
 	cmd      *exec.Cmd
 	maxFrame int
 
-	stdin   *os.File
-	stdout  *os.File
+	in, out pipe // its stdin and stdout
+	pidfd   int
 	frames  *protocol.Reader
 	request []byte // reused
 
@@ -95,6 +96,9 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 		maxFrame: cfg.MaxFrame,
 		exited:   make(chan struct{}),
 		stderr:   newTail(cfg.StderrLines, cfg.OnStderr),
+		in:       pipe{fd: -1},
+		out:      pipe{fd: -1},
+		pidfd:    -1,
 	}
 	if p.maxFrame <= 0 {
 		p.maxFrame = protocol.DefaultMaxFrame
@@ -103,46 +107,56 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	if cfg.PackageDir != "" {
 		p.cmd.Env = append(p.cmd.Environ(), "SPIDER_TDL_PACKAGE_DIR="+cfg.PackageDir)
 	}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stderr, err := p.start()
 	if err != nil {
 		return nil, &SpawnError{Executor: cfg.Executor, Err: err}
 	}
-	p.frames = protocol.NewReader(p.stdout, p.maxFrame)
+	p.frames = protocol.NewReader(&p.out, p.maxFrame)
 	go p.wait(stderr)
 	return p, nil
 }
 
 func (p *Process) start() (stderr *os.File, err error) {
-	var opened []*os.File
+	var theirs, ours []*os.File
 	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
 		if err != nil {
-			for _, f := range opened {
+			for _, f := range ours {
 				f.Close()
 			}
+			p.in.close()
+			p.out.close()
 		}
 	}()
-	pipe := func() (r, w *os.File) {
-		if err == nil {
-			r, w, err = os.Pipe()
-			opened = append(opened, r, w)
-		}
-		return r, w
+	their := func(fd int, name string) *os.File {
+		f := os.NewFile(uintptr(fd), name)
+		theirs = append(theirs, f)
+		return f
 	}
-	theirIn, in := pipe()
-	out, theirOut := pipe()
-	stderr, theirErr := pipe()
+	in, err := makePipe(1)
 	if err != nil {
 		return nil, err
 	}
-	p.stdin, p.stdout = in, out
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirIn, theirOut, theirErr
+	p.in.fd, p.cmd.Stdin = in[1], their(in[0], "stdin")
+	out, err := makePipe(0)
+	if err != nil {
+		return nil, err
+	}
+	p.out.fd, p.cmd.Stdout = out[0], their(out[1], "stdout")
+	stderr, theirErr, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs = append(ours, stderr), append(theirs, theirErr)
+	p.cmd.Stderr = theirErr
+
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	theirIn.Close()
-	theirOut.Close()
-	theirErr.Close()
+	p.in.process, p.out.process = p.pidfd, p.pidfd
 	return stderr, nil
 }
 
@@ -174,9 +188,13 @@ func (p *Process) wait(stderr *os.File) {
 }
 
 func exitOf(state *os.ProcessState, killed string) Exit {
-	e := Exit{PID: state.Pid(), Code: state.ExitCode(), Killed: killed}
+	e := Exit{PID: state.Pid(), Code: state.ExitCode()}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		e.Signal = status.Signal()
+	}
+	if e.Signal == syscall.SIGKILL {
+		// Else the kill came too late to be the cause.
+		e.Killed = killed
 	}
 	return e
 }
@@ -215,11 +233,11 @@ func (p *Process) Kill(reason string) {
 // StderrTail returns the last lines of the process's stderr so far.
 func (p *Process) StderrTail() []string { return p.stderr.lines() }
 
-// SetDeadline ends, at t, a Send or Receive that is blocked or comes later, with
-// an error that is [os.ErrDeadlineExceeded]. The zero time means none. It may be
-// called while another goroutine is in Send or Receive.
+// SetDeadline ends, at t, a Send or Receive that comes after it, with an error that
+// is [os.ErrDeadlineExceeded]. The zero time means none. To end one that is under
+// way, Kill the process.
 func (p *Process) SetDeadline(t time.Time) error {
-	return errors.Join(p.stdin.SetWriteDeadline(t), p.stdout.SetReadDeadline(t))
+	return cmp.Or(p.in.setDeadline(t), p.out.setDeadline(t))
 }
 
 // Send writes a request. An error is a *[TooLargeError], with nothing sent, or
@@ -231,7 +249,7 @@ func (p *Process) Send(r *Request) error {
 	}
 	p.request = protocol.AppendExecute(p.request[:0], r.Package, r.Task, r.Context, r.Inputs)
 	p.sent = time.Now()
-	_, err := p.stdin.Write(p.request)
+	_, err := p.in.Write(p.request)
 	return err
 }
 
@@ -277,7 +295,13 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 		deadline = time.Now().Add(min(timeout, math.MaxInt64/2))
 	}
 	if err := p.SetDeadline(deadline); err != nil {
-		return Result{}, p.failed(&r, timeout, err)
+		p.sent = time.Now()
+		return Result{}, p.failed(&r, timeout, os.ErrClosed)
+	}
+	if p.frames.Buffered() > 0 {
+		// It would pass for the answer to r.
+		p.sent = time.Now()
+		return Result{}, p.failed(&r, timeout, errUnsolicited)
 	}
 	if err := p.Send(&r); err != nil {
 		var tooLarge *TooLargeError
@@ -294,15 +318,18 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 	return result, err
 }
 
+var errUnsolicited = errors.New("it sent more than one answer to a request")
+
 // failed ends the process after err on its pipes, and tells what it means.
 func (p *Process) failed(r *Request, timeout time.Duration, err error) error {
 	ran := time.Since(p.sent)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		p.Kill("no answer within " + timeout.String())
+		reason := "no answer within " + timeout.String()
+		p.Kill(reason)
 		exit := p.Wait()
-		if exit.Killed == "" {
-			// It ended by itself between the deadline and the kill.
+		if exit.Killed != reason {
+			// It ended between the deadline and the kill.
 			break
 		}
 		return &TimeoutError{Package: r.Package, Task: r.Task, Limit: timeout, Exit: exit, Stderr: p.StderrTail()}
@@ -327,7 +354,7 @@ const closedPipePatience = 5 * time.Second
 
 // CloseInput closes the process's stdin: it will answer what it has been sent
 // and exit.
-func (p *Process) CloseInput() error { return p.stdin.Close() }
+func (p *Process) CloseInput() error { return p.in.close() }
 
 // shutdownPatience is how long an idle process may take to shut down.
 const shutdownPatience = 2 * time.Second
@@ -335,8 +362,7 @@ const shutdownPatience = 2 * time.Second
 // Shutdown asks the process to end, waits until it has, and returns how. A
 // process that does not end within two seconds is killed.
 func (p *Process) Shutdown() Exit {
-	_ = p.stdin.SetWriteDeadline(time.Now().Add(shutdownPatience))
-	_, _ = p.stdin.Write(protocol.AppendShutdown(nil))
+	p.in.tryWrite(protocol.AppendShutdown(nil), time.Now().Add(shutdownPatience))
 	select {
 	case <-p.exited:
 	case <-time.After(shutdownPatience):
@@ -350,7 +376,13 @@ func (p *Process) Shutdown() Exit {
 func (p *Process) Close() error {
 	p.Kill("closed")
 	p.Wait()
-	p.stdin.Close()
-	p.stdout.Close()
+	p.in.close()
+	p.out.close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pidfd >= 0 {
+		unix.Close(p.pidfd)
+		p.pidfd = -1
+	}
 	return nil
 }

@@ -40,7 +40,10 @@ func configuration(behaviour string, configure ...func(*pool.ProcessConfig)) poo
 	}
 	used.Store(behaviour, true)
 	// Not os.Executable: the test binary may have been removed meanwhile.
-	cfg := pool.ProcessConfig{Executor: "/proc/self/exe", Env: append(os.Environ(), envBehaviour+"="+behaviour)}
+	cfg := pool.ProcessConfig{Executor: "/proc/self/exe", Env: append(os.Environ(),
+		envBehaviour+"="+behaviour,
+		"GORACE=atexit_sleep_ms=0", // the race detector's default is a second
+	)}
 	for _, c := range configure {
 		c(&cfg)
 	}
@@ -761,25 +764,6 @@ func TestCloseInput(t *testing.T) {
 	if exit := p.Wait(); exit.Code != 0 || exit.Signal != 0 || exit.Killed != "" {
 		t.Errorf("got %v", exit)
 	}
-}
-
-// SetDeadline reaches a Receive that is blocked.
-func TestSetDeadlineMeanwhile(t *testing.T) {
-	t.Parallel()
-	p := start(t, "reads and never answers")
-	failed := make(chan error)
-	go func() {
-		_, err := p.Receive(&pool.Request{})
-		failed <- err
-	}()
-	if err := p.SetDeadline(time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	within(t, "Receive", func() {
-		if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("got %v", err)
-		}
-	})
 }
 
 // OnStderr gets all lines, in order, before Exited is closed; the tail is the

@@ -5,7 +5,8 @@
 //
 // It shows a task with real work, a struct as its result, and errors that say
 // what to do. A pattern is matched against each line without its line end. Memory
-// stays constant: the file is read in blocks, and only the first matches are kept.
+// is bounded by the longest line: the file is read in blocks, and only the first
+// matches are kept.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spider-go/spider/tdl"
 	_ "github.com/spider-go/spider/tdl/cshared"
@@ -89,7 +91,7 @@ func scan(r io.Reader, re *regexp.Regexp, limit int) (Result, error) {
 		}
 		if len(line) > 0 {
 			result.Lines++
-			line = bytes.TrimRight(line, "\r\n")
+			line = trimEnd(line)
 			if re.Match(line) {
 				result.Matched++
 				if len(result.First) < limit {
@@ -104,11 +106,24 @@ func scan(r io.Reader, re *regexp.Regexp, limit int) (Result, error) {
 	}
 }
 
+// trimEnd cuts off the line end, which is LF or CRLF.
+func trimEnd(line []byte) []byte {
+	line, ended := bytes.CutSuffix(line, []byte("\n"))
+	if ended {
+		line = bytes.TrimSuffix(line, []byte("\r"))
+	}
+	return line
+}
+
 // text is line as a string that can be answered: not too long, and UTF-8.
 func text(line []byte) string {
 	cut := ""
 	if len(line) > maxText {
-		line, cut = line[:maxText], "..."
+		n := maxText
+		for n > maxText-utf8.UTFMax && !utf8.RuneStart(line[n]) {
+			n-- // not inside a character
+		}
+		line, cut = line[:n], "..."
 	}
 	return strings.ToValidUTF8(string(line), "\uFFFD") + cut
 }

@@ -1,0 +1,165 @@
+package pool
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// numbered is n lines: 0, 1, ...
+func numbered(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintln(&b, i)
+	}
+	return b.String()
+}
+
+func TestTailKeepsTheLast(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		keep int
+		text string
+		want []string
+	}{
+		{"nothing", 3, "", nil},
+		{"fewer than fit", 3, numbered(2), []string{"0", "1"}},
+		{"as many as fit", 3, numbered(3), []string{"0", "1", "2"}},
+		{"one more", 3, numbered(4), []string{"1", "2", "3"}},
+		{"twice around", 3, numbered(6), []string{"3", "4", "5"}},
+		{"twice around and one", 3, numbered(7), []string{"4", "5", "6"}},
+		{"one", 1, numbered(5), []string{"4"}},
+		{"no line end", 3, "a\nb", []string{"a", "b"}},
+		{"empty lines", 3, "\n\r\n\n", []string{"", "", ""}},
+		{"CRLF", 3, "a\r\nb\rc\r\n", []string{"a", "b\rc"}},
+		{"CR at the end", 3, "a\r", []string{"a"}},
+		{"not text", 3, "\xff\x00\n", []string{"\xff\x00"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			tail := newTail(c.keep, nil)
+			tail.read(strings.NewReader(c.text))
+			if diff := cmp.Diff(c.want, tail.lines()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTailKeepsADefault(t *testing.T) {
+	t.Parallel()
+	tail := newTail(0, nil)
+	tail.read(strings.NewReader(numbered(1000)))
+	if lines := tail.lines(); len(lines) != defaultStderrLines || lines[len(lines)-1] != "999" {
+		t.Errorf("kept %q", lines)
+	}
+}
+
+// What is handed out does not change when more is read.
+func TestTailLinesAreACopy(t *testing.T) {
+	t.Parallel()
+	tail := newTail(2, nil)
+	tail.read(strings.NewReader("a\nb\n"))
+	lines := tail.lines()
+	tail.read(strings.NewReader("c\nd\n"))
+	if diff := cmp.Diff([]string{"a", "b"}, lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLongLines(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		length  int
+		dropped int // bytes of the line that OnStderr does not get
+	}{
+		{maxTailLine, 0},
+		{maxTailLine + 1, 0},
+		{maxStderrLine - 1, 0}, // with its line end, the buffer is full
+		{maxStderrLine + 1, 2}, // the line end counts
+		{3*maxStderrLine + 5, 2*maxStderrLine + 6},
+	} {
+		var observed []string
+		tail := newTail(4, func(line string) { observed = append(observed, line) })
+		text := strings.Repeat("x", c.length)
+		tail.read(strings.NewReader(text + "\nnext\n"))
+
+		want := text
+		if c.dropped > 0 {
+			want = fmt.Sprintf("%s... (%d more bytes)", text[:maxStderrLine], c.dropped)
+		}
+		if len(observed) != 2 || observed[0] != want || observed[1] != "next" {
+			t.Errorf("%d bytes: observed %d lines, the first of %d bytes: ...%s", c.length, len(observed), len(observed[0]),
+				observed[0][max(0, len(observed[0])-40):])
+		}
+		if len(want) > maxTailLine {
+			want = want[:maxTailLine] + "..."
+		}
+		if diff := cmp.Diff([]string{want, "next"}, tail.lines()); diff != "" {
+			t.Errorf("%d bytes: %s", c.length, diff)
+		}
+	}
+}
+
+// What came before an error counts: the deadline of a pipe that is held open.
+func TestTailEndsWithAnError(t *testing.T) {
+	t.Parallel()
+	r, w := io.Pipe()
+	tail := newTail(4, nil)
+	go func() {
+		_, _ = w.Write([]byte("whole\ncut sh"))
+		_ = w.CloseWithError(io.ErrNoProgress)
+	}()
+	tail.read(r)
+	if diff := cmp.Diff([]string{"whole", "cut sh"}, tail.lines()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExitString(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		exit Exit
+		want string
+	}{
+		{Exit{}, "exit status 0"},
+		{Exit{Code: 3}, "exit status 3"},
+		{Exit{Code: -1, Signal: syscall.SIGSEGV}, "signal SIGSEGV (segmentation fault)"},
+		{Exit{Code: -1, Signal: syscall.SIGKILL, Killed: "closed"}, "signal SIGKILL (killed), killed by its parent: closed"},
+		{Exit{Code: -1, Signal: 63}, "signal unknown (signal 63)"},
+	} {
+		if got := c.exit.String(); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.exit, got, c.want)
+		}
+	}
+}
+
+// Each error says which task it is about and what happened to it.
+func TestErrorTexts(t *testing.T) {
+	t.Parallel()
+	killed := Exit{PID: 7, Code: -1, Signal: syscall.SIGKILL, Killed: "closed"}
+	for _, c := range []struct {
+		err  error
+		says []string
+	}{
+		{&SpawnError{Executor: "/x", Err: syscall.ENOENT}, []string{"/x", "no such file"}},
+		{&TooLargeError{Package: "p", Task: "t", Size: 11, Limit: 10}, []string{"task t of package p", "11", "10"}},
+		{&TimeoutError{Package: "p", Task: "t", Limit: 1e9}, []string{"task t of package p", "1s"}},
+		{&ProtocolError{Package: "p", Task: "t", Err: io.ErrNoProgress}, []string{"task t of package p", io.ErrNoProgress.Error()}},
+		{&CrashError{Package: "p", Task: "t", Exit: killed, Served: 5, Stderr: []string{"a", "b"}},
+			[]string{"task t of package p", "pid 7", "SIGKILL", "closed", "5 requests", "last line on stderr: b"}},
+		{&CrashError{Exit: killed}, []string{"the executor (pid 7) ended"}},
+		{&ExecutorError{Package: "p", Task: "t", Kind: InvalidLibrary, Message: "m"}, []string{"package p", "m"}},
+	} {
+		for _, part := range c.says {
+			if !strings.Contains(c.err.Error(), part) {
+				t.Errorf("%q lacks %q", c.err, part)
+			}
+		}
+	}
+}
