@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spider-go/spider/internal/protocol"
+	"github.com/spider-go/spider/internal/timeslice"
 )
 
 // ProcessConfig says which executor to start, and how.
@@ -74,6 +75,7 @@ type Process struct {
 
 	served int
 	sent   time.Time
+	slice  timeslice.Slice
 
 	stderr *tail
 	exited chan struct{} // closed when exit is set and stderr is read
@@ -311,6 +313,7 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 		return Result{}, p.failed(&r, timeout, err)
 	}
 	result, err := p.Receive(&r)
+	p.slice.Yield(p.sent)
 	var answered *ExecutorError
 	if err != nil && !errors.As(err, &answered) {
 		return Result{}, p.failed(&r, timeout, err)

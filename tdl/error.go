@@ -58,6 +58,10 @@ func (e *Error) wire() *protocol.TdlError {
 func asError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
+		if e == nil {
+			// The classic mistake of a nil pointer in an interface.
+			return &Error{Kind: ExecutionError, Message: "the task returned a nil *tdl.Error as its error"}
+		}
 		return e
 	}
 	return &Error{Kind: ExecutionError, Message: err.Error()}

@@ -64,8 +64,6 @@ type pkg struct {
 	init  func() error
 	tasks map[string]*taskFunc
 	fault error // all that is wrong with the registration
-
-	payloads [][]byte // reused between calls
 }
 
 var (
@@ -111,6 +109,9 @@ func compileFunc(fn any) (*taskFunc, error) {
 	}
 	codec := func(what string, i int, t reflect.Type) *msgpack.Codec {
 		c, err := msgpack.CodecOf(t)
+		if t == contextType {
+			err = fmt.Errorf("a TaskContext can only be the first parameter")
+		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s %d: %w", what, i, err))
 		}
@@ -169,11 +170,12 @@ func (p *pkg) execute(dst []byte, task, context, inputs []byte) ([]byte, error) 
 	if err != nil {
 		return nil, Errorf(DeserializationError, "task %q: %v", task, err)
 	}
-	if p.payloads, err = wire.Split(p.payloads[:0], inputs); err != nil {
+	payloads, err := wire.Parse(inputs)
+	if err != nil {
 		return nil, Errorf(DeserializationError, "task %q: inputs: %v", task, err)
 	}
-	if len(p.payloads) != len(f.params) {
-		return nil, Errorf(DeserializationError, "task %q takes %d arguments, got %d", task, len(f.params), len(p.payloads))
+	if payloads.Len() != len(f.params) {
+		return nil, Errorf(DeserializationError, "task %q takes %d arguments, got %d", task, len(f.params), payloads.Len())
 	}
 	args := make([]reflect.Value, 0, len(f.params)+1)
 	if f.context {
@@ -181,7 +183,8 @@ func (p *pkg) execute(dst []byte, task, context, inputs []byte) ([]byte, error) 
 	}
 	for i, codec := range f.params {
 		v := reflect.New(f.types[i]).Elem()
-		if _, err := codec.Decode(p.payloads[i], v); err != nil {
+		payload, _ := payloads.Next()
+		if _, err := codec.Decode(payload, v); err != nil {
 			return nil, Errorf(DeserializationError, "task %q: parameter %d of %d (%v): %v", task, i+1, len(f.params), f.types[i], err)
 		}
 		args = append(args, v)

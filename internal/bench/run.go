@@ -32,6 +32,7 @@ type Report struct {
 // Placement is all that was measured between two places.
 type Placement struct {
 	ParentCPU, ChildCPU int
+	ParentCPUs          int             // that the measuring parent was pinned to: 1
 	GoMaxProcs          int             // of the measuring parent
 	Executors           []ExecutorTimes // the first is ours
 	Floor               *FloorTimes     // nil if there is none
@@ -78,7 +79,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		}
 		r.Placements = append(r.Placements, Placement{
 			ParentCPU: usable[0], ChildCPU: child,
-			GoMaxProcs: a.GoMaxProcs, Executors: a.Executors, Floor: a.Floor,
+			ParentCPUs: a.CPUs, GoMaxProcs: a.GoMaxProcs, Executors: a.Executors, Floor: a.Floor,
 		})
 	}
 	return r, nil

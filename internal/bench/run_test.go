@@ -30,8 +30,8 @@ func TestReport(t *testing.T) {
 		t.Fatalf("%d placements, want %d", len(report.Placements), want)
 	}
 	for _, p := range report.Placements {
-		if p.GoMaxProcs != 1 {
-			t.Errorf("%s: GOMAXPROCS %d: the parent was not pinned before it started", p.title(), p.GoMaxProcs)
+		if p.ParentCPUs != 1 {
+			t.Errorf("%s: the parent saw %d CPUs: it was not pinned before it started", p.title(), p.ParentCPUs)
 		}
 		if len(p.Executors) != 2 {
 			t.Fatalf("%s: %d executors", p.title(), len(p.Executors))

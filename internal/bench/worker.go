@@ -23,6 +23,7 @@ type order struct {
 // answer is what a worker writes to its stdout, as JSON.
 type answer struct {
 	Error      string
+	CPUs       int // that the worker was pinned to
 	GoMaxProcs int
 	Executors  []ExecutorTimes // the first is ours
 	Floor      *FloorTimes
@@ -63,11 +64,18 @@ func Worker() {
 	}
 	// Nothing that is started from here is a worker.
 	os.Unsetenv(envWorker)
+	// Shown is what the runtime found: one, if the pinning was in time.
+	pinned := runtime.GOMAXPROCS(0)
+	// With one, the runtime's monitor takes the only processor away while a
+	// system call waits, and has to be woken to get it back: what a program that
+	// shares a core with its executor would avoid, too.
+	runtime.GOMAXPROCS(max(2, pinned))
 	var o order
 	var a answer
 	err := json.NewDecoder(os.Stdin).Decode(&o)
 	if err == nil {
 		a, err = work(o)
+		a.CPUs = pinned
 	}
 	if err != nil {
 		a.Error = err.Error()

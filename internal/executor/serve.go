@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spider-go/spider/internal/protocol"
+	"github.com/spider-go/spider/internal/timeslice"
 )
 
 // A WriteError says that an answer could not be delivered: whoever should read
@@ -31,6 +32,7 @@ func Serve(r io.Reader, w io.Writer, runner Runner, maxFrame int, log *slog.Logg
 		request  protocol.Request
 		response []byte
 		served   int
+		slice    timeslice.Slice
 	)
 	for {
 		body, err := frames.ReadFrame()
@@ -62,6 +64,7 @@ func Serve(r io.Reader, w io.Writer, runner Runner, maxFrame int, log *slog.Logg
 			return &WriteError{Err: err}
 		}
 		served++
+		slice.Yield(start)
 	}
 }
 

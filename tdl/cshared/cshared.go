@@ -13,8 +13,10 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
+	"time"
 	"unsafe"
 
+	"github.com/spider-go/spider/internal/timeslice"
 	"github.com/spider-go/spider/tdl/internal/registered"
 )
 
@@ -42,6 +44,8 @@ var (
 	// result is where the next outputs are encoded; it is copied into memory
 	// that the executor can free. Calls never overlap.
 	result []byte
+
+	slice timeslice.Slice
 )
 
 // keepResult is the largest result buffer, in bytes, that is kept for the next
@@ -77,6 +81,7 @@ func spiderExecute(task C.uintptr_t, taskLen C.size_t, ctx C.uintptr_t, ctxLen C
 	if cap(result) > keepResult {
 		result = nil
 	}
+	slice.Yield(time.Now())
 	return r
 }
 

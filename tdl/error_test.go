@@ -1,0 +1,76 @@
+package tdl
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+)
+
+var kinds = []ErrorKind{TaskNotFound, DeserializationError, SerializationError, ExecutionError, InvalidTaskContext, Custom}
+
+// Every kind arrives as it left, with its text.
+func TestErrorKinds(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		p := pack(t, Func("fail", func() error { return Errorf(kind, "%d of %s", 7, "many") }))
+		_, err := call(t, p, "fail")
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != kind || e.Message != "7 of many" {
+			t.Errorf("%s: got %v", kind, err)
+		}
+		if !strings.Contains(e.Error(), "7 of many") {
+			t.Errorf("%s: the text is %q", kind, e.Error())
+		}
+	}
+}
+
+// How the errors that tasks return travel.
+func TestErrorTravels(t *testing.T) {
+	t.Parallel()
+	var none *Error
+	for _, c := range []struct {
+		name     string
+		returned error
+		want     Error
+	}{
+		{"plain", io.ErrNoProgress, Error{ExecutionError, io.ErrNoProgress.Error()}},
+		{"an *Error", Errorf(Custom, "mine"), Error{Custom, "mine"}},
+		{"a wrapped *Error keeps its kind", fmt.Errorf("around: %w", Errorf(Custom, "mine")), Error{Custom, "mine"}},
+		{"joined", errors.Join(io.ErrNoProgress, Errorf(InvalidTaskContext, "mine")), Error{InvalidTaskContext, "mine"}},
+		{"a kind of its own", &Error{Kind: "Mine", Message: "m"}, Error{Custom, "m"}},
+		{"no text", &Error{Kind: ExecutionError}, Error{ExecutionError, ""}},
+		{"not UTF-8", errors.New("a\xffb"), Error{ExecutionError, "a\uFFFDb"}},
+		{"long", errors.New(strings.Repeat("x", 1<<20)), Error{ExecutionError, strings.Repeat("x", 1<<20)}},
+		{"a nil *Error", none, Error{ExecutionError, "the task returned a nil *tdl.Error as its error"}},
+	} {
+		p := pack(t, Func("fail", func() (int, error) { return 5, c.returned }))
+		_, err := call(t, p, "fail")
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != c.want.Kind || !strings.Contains(e.Message, c.want.Message) {
+			t.Errorf("%s: got %.100v", c.name, err)
+		}
+	}
+}
+
+func TestErrorIs(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("wrapped: %w", Errorf(Custom, "mine"))
+	for _, c := range []struct {
+		target error
+		want   bool
+	}{
+		{&Error{Kind: Custom}, true},
+		{&Error{Kind: Custom, Message: "mine"}, true},
+		{&Error{Kind: Custom, Message: "other"}, false},
+		{&Error{Kind: ExecutionError}, false},
+		{&Error{Kind: ExecutionError, Message: "mine"}, false},
+		{&Error{}, false},
+		{io.EOF, false},
+	} {
+		if got := errors.Is(err, c.target); got != c.want {
+			t.Errorf("%#v: %v", c.target, got)
+		}
+	}
+}
