@@ -3,10 +3,10 @@ package tdl
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -115,7 +115,7 @@ func TestRegistrationFaults(t *testing.T) {
 		{"channel", Package{Name: "p", Tasks: tasks(func(int, chan int) error { return nil })}, []string{"parameter 1", "chan int"}},
 		{"function", Package{Name: "p", Tasks: tasks(func(func()) error { return nil })}, []string{"parameter 0", "func()"}},
 		{"field", Package{Name: "p", Tasks: tasks(func() (unsupported, error) { return unsupported{}, nil })}, []string{"result 0", "Field", "chan int"}},
-		{"interface", Package{Name: "p", Tasks: tasks(func(any) error { return nil })}, []string{"parameter 0"}},
+		{"interface", Package{Name: "p", Tasks: tasks(func(io.Reader) error { return nil })}, []string{"parameter 0", "io.Reader"}},
 		{"context second", Package{Name: "p", Tasks: tasks(func(int, TaskContext) error { return nil })}, []string{"parameter 1", "first parameter"}},
 		{"context as a result", Package{Name: "p", Tasks: tasks(func() (TaskContext, error) { return TaskContext{}, nil })}, []string{"result 0", "TaskContext"}},
 
@@ -420,21 +420,23 @@ func TestExecuteAppends(t *testing.T) {
 }
 
 // What a request claims costs no memory: a million empty payloads are counted,
-// not kept.
+// not kept. Not parallel: the counters are the whole process's.
 func TestManyPayloads(t *testing.T) {
 	p := pack(t, Func("none", nothing))
 	inputs := wire.AppendHeader(nil, 1<<20)
 	inputs = append(inputs, make([]byte, 4<<20)...)
 	context := ordinary.Encode()
-	perCall := testing.Benchmark(func(b *testing.B) {
-		for b.Loop() {
-			if _, failed := p.Execute(nil, []byte("none"), context, inputs); !failed {
-				b.Fatal("accepted")
-			}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const calls = 10
+	for range calls {
+		if _, failed := p.Execute(nil, []byte("none"), context, inputs); !failed {
+			t.Fatal("accepted")
 		}
-	}).AllocedBytesPerOp()
-	if perCall > 64<<10 {
-		t.Errorf("%d bytes are allocated for a request of %d payloads", perCall, 1<<20)
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / calls; n > 64<<10 {
+		t.Errorf("%d bytes are allocated for a request of %d payloads", n, 1<<20)
 	}
 }
 
@@ -444,8 +446,5 @@ func TestFuncDocumentedForm(t *testing.T) {
 	out, err := call(t, p, "add", 2, -5)
 	if want := sequence(t, -3); err != nil || !bytes.Equal(out, want) {
 		t.Errorf("got %x, %v", out, err)
-	}
-	if s := fmt.Sprint(Index(3)); s != "task 3" {
-		t.Error(s)
 	}
 }

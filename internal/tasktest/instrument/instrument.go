@@ -30,6 +30,9 @@ func Sleep() time.Duration {
 // take over a millisecond for 50 us: the runtime's poller counts in milliseconds
 // when it is otherwise idle.
 func Nanosleep(d time.Duration) {
+	if d <= 0 {
+		return // even a sleep of 0 costs a timer
+	}
 	left := unix.NsecToTimespec(int64(d))
 	for unix.Nanosleep(&left, &left) == unix.EINTR {
 	}
