@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -285,8 +286,8 @@ func TestGraphOutputs(t *testing.T) {
 			if err != nil || !ok {
 				t.Fatal(ok, err)
 			}
-			if diff := cmp.Diff(c.payloads, got); diff != "" {
-				t.Error(diff)
+			if !slices.EqualFunc(c.payloads, got, bytes.Equal) {
+				t.Errorf("got %d other payloads, want %d", len(got), len(c.payloads))
 			}
 		})
 	}

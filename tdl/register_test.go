@@ -109,6 +109,7 @@ func TestRegistrationFaults(t *testing.T) {
 		{"no function", Package{Name: "p", Tasks: tasks(5)}, []string{"int is not a function"}},
 		{"no result", Package{Name: "p", Tasks: tasks(func() {})}, []string{"the last result must be error"}},
 		{"no error", Package{Name: "p", Tasks: tasks(func() int { return 0 })}, []string{"the last result must be error"}},
+		//lint:ignore ST1008 it is what is tested
 		{"error first", Package{Name: "p", Tasks: tasks(func() (error, int) { return nil, 0 })}, []string{"the last result must be error"}},
 		{"own error type", Package{Name: "p", Tasks: tasks(func() *Error { return nil })}, []string{"the last result must be error"}},
 		{"variadic", Package{Name: "p", Tasks: tasks(func(...int) error { return nil })}, []string{"variadic"}},

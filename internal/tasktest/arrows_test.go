@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -34,18 +35,19 @@ var rooms = map[string]room{
 
 	"cmd/spider-task-executor": {imports: []string{"internal/executor", "internal/loader"}},
 
-	"pool":                    {imports: []string{"internal/protocol", "tdl"}, pure: true},
+	"pool":                    {imports: []string{"internal/protocol", "internal/timeslice", "tdl"}, pure: true},
 	"tdl":                     {imports: []string{"internal/wire", "internal/msgpack", "internal/protocol", "tdl/internal/registered"}, pure: true},
-	"tdl/cshared":             {imports: []string{"tdl/internal/registered"}, cgo: true},
+	"tdl/cshared":             {imports: []string{"internal/timeslice", "tdl/internal/registered"}, cgo: true},
 	"tdl/internal/registered": {pure: true},
 
 	"internal/bench": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/protocol", "internal/wire", "internal/tasktest/instrument"}, pure: true},
 
-	"internal/executor": {imports: []string{"internal/protocol"}, pure: true},
-	"internal/loader":   {imports: []string{"internal/executor", "internal/protocol"}, cgo: true},
-	"internal/protocol": {pure: true},
-	"internal/wire":     {pure: true},
-	"internal/msgpack":  {pure: true},
+	"internal/executor":  {imports: []string{"internal/protocol", "internal/timeslice"}, pure: true},
+	"internal/loader":    {imports: []string{"internal/executor", "internal/protocol"}, cgo: true},
+	"internal/protocol":  {pure: true},
+	"internal/wire":      {pure: true},
+	"internal/msgpack":   {pure: true},
+	"internal/timeslice": {pure: true},
 
 	"examples/logsearch": {imports: []string{"tdl", "tdl/cshared"}},
 
@@ -91,6 +93,7 @@ func house(t *testing.T) map[string]listed {
 
 	cmd = exec.Command("go", "list", "-json=ImportPath,Imports,Deps,CgoFiles,CFiles", "./...")
 	cmd.Dir, cmd.Stderr = root, &stderr
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1") // else cgo files would not show
 	text, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, &stderr)

@@ -87,7 +87,7 @@ func assertOutputsSumZero(ctx tdl.TaskContext) error {
 	case err != nil:
 		return err
 	case !ok || ctx.TaskID != tdl.Commit:
-		return tdl.Errorf(tdl.ExecutionError, "assert_outputs_sum_zero: not a commit task, but %v", ctx.TaskID)
+		return tdl.Errorf(tdl.ExecutionError, "assert_outputs_sum_zero: not the context of a commit task with outputs, but of %v", ctx.TaskID)
 	case len(outputs) == 0:
 		return tdl.Errorf(tdl.ExecutionError, "assert_outputs_sum_zero: the task graph outputs are empty")
 	}
