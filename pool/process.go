@@ -40,7 +40,7 @@ type ProcessConfig struct {
 
 	// OnStderr, if set, gets each line of stderr, without its line end, from
 	// one goroutine. A line over 64 KiB comes cut. Stderr is read whether it is
-	// set or not.
+	// set or not, but not while OnStderr has not returned: it should not block.
 	OnStderr func(line string)
 }
 
@@ -61,9 +61,10 @@ type Result struct {
 	ExecutorTime time.Duration
 }
 
-// Process is one executor. One goroutine at a time may use Send, Receive and
-// Execute; the other methods may be called from anywhere, also meanwhile. Close
-// must be called.
+// Process is one executor. One goroutine at a time may use SetDeadline, Send,
+// Receive and Execute; the other methods may be called from anywhere, also
+// meanwhile, though CloseInput waits for a Send that is under way. Close must be
+// called.
 type Process struct {
 	cmd      *exec.Cmd
 	maxFrame int
@@ -173,7 +174,7 @@ func (p *Process) wait(stderr *os.File) {
 	for unix.Waitid(unix.P_PID, p.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
 	p.mu.Lock()
-	p.signalGroup(syscall.SIGKILL)
+	p.killGroup()
 	p.reaped = true
 	_ = p.cmd.Wait()
 	p.exit = exitOf(p.cmd.ProcessState, p.killed)
@@ -182,8 +183,12 @@ func (p *Process) wait(stderr *os.File) {
 	select {
 	case <-drained:
 	case <-time.After(stderrPatience):
+		// Left to itself, the reader ends when OnStderr lets it.
 		_ = stderr.SetReadDeadline(time.Now())
-		<-drained
+		select {
+		case <-drained:
+		case <-time.After(stderrPatience):
+		}
 	}
 	stderr.Close()
 	close(p.exited)
@@ -201,10 +206,12 @@ func exitOf(state *os.ProcessState, killed string) Exit {
 	return e
 }
 
-// signalGroup must be called with mu held.
-func (p *Process) signalGroup(sig syscall.Signal) {
+// killGroup must be called with mu held. The process itself is named too: a task
+// may have moved it to another group.
+func (p *Process) killGroup() {
 	if !p.reaped {
-		_ = syscall.Kill(-p.PID(), sig)
+		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
+		_ = syscall.Kill(p.PID(), syscall.SIGKILL)
 	}
 }
 
@@ -229,7 +236,7 @@ func (p *Process) Kill(reason string) {
 	if p.killed == "" && !p.reaped {
 		p.killed = reason
 	}
-	p.signalGroup(syscall.SIGKILL)
+	p.killGroup()
 }
 
 // StderrTail returns the last lines of the process's stderr so far.
@@ -339,9 +346,13 @@ func (p *Process) failed(r *Request, timeout time.Duration, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed):
 		// The pipe is closed, so the process is about to end; unless a task
 		// closed it.
+		patience := closedPipePatience
+		if timeout > 0 {
+			patience = min(patience, max(timeout-ran, 0)+stderrPatience)
+		}
 		select {
 		case <-p.exited:
-		case <-time.After(closedPipePatience):
+		case <-time.After(patience):
 			p.Kill("it closed its end of the pipes but did not exit")
 		}
 	default:

@@ -94,16 +94,6 @@ func (c TaskContext) TaskGraphOutputs() (outputs [][]byte, ok bool, err error) {
 	return outputs, true, nil
 }
 
-// DecodeValue reads one msgpack value, such as an element of the task graph's
-// outputs, into what ptr points to. The error is an *[Error] of kind
-// DeserializationError.
-func DecodeValue(b []byte, ptr any) error {
-	if _, err := msgpack.Decode(b, ptr); err != nil {
-		return Errorf(DeserializationError, "%v", err)
-	}
-	return nil
-}
-
 // contextWire is the context on the wire: an array of exactly five, or a map of
 // these names.
 type contextWire struct {

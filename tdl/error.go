@@ -28,8 +28,8 @@ const (
 )
 
 // Error is an error of a task, as it travels to the parent and as the parent
-// finds it again with errors.As. A task that returns an *Error keeps its kind;
-// any other error travels as an ExecutionError with its text.
+// finds it again with errors.As. A task that returns an *Error, or wraps one, keeps
+// its kind; any other error travels as an ExecutionError with its text.
 type Error struct {
 	Kind    ErrorKind
 	Message string
@@ -62,7 +62,11 @@ func asError(err error) *Error {
 			// The classic mistake of a nil pointer in an interface.
 			return &Error{Kind: ExecutionError, Message: "the task returned a nil *tdl.Error as its error"}
 		}
-		return e
+		if err == error(e) {
+			return e
+		}
+		// Wrapped: keep the kind, and what was added to the text.
+		return &Error{Kind: e.Kind, Message: err.Error()}
 	}
 	return &Error{Kind: ExecutionError, Message: err.Error()}
 }

@@ -37,7 +37,7 @@ func TestErrorTravels(t *testing.T) {
 	}{
 		{"plain", io.ErrNoProgress, Error{ExecutionError, io.ErrNoProgress.Error()}},
 		{"an *Error", Errorf(Custom, "mine"), Error{Custom, "mine"}},
-		{"a wrapped *Error keeps its kind", fmt.Errorf("around: %w", Errorf(Custom, "mine")), Error{Custom, "mine"}},
+		{"a wrapped *Error keeps its kind", fmt.Errorf("around: %w", Errorf(Custom, "mine")), Error{Custom, "around: mine"}},
 		{"joined", errors.Join(io.ErrNoProgress, Errorf(InvalidTaskContext, "mine")), Error{InvalidTaskContext, "mine"}},
 		{"a kind of its own", &Error{Kind: "Mine", Message: "m"}, Error{Custom, "m"}},
 		{"no text", &Error{Kind: ExecutionError}, Error{ExecutionError, ""}},

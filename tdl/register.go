@@ -123,7 +123,7 @@ func compileFunc(fn any) (*taskFunc, error) {
 			continue
 		}
 		f.types = append(f.types, t.In(i))
-		f.params = append(f.params, codec("parameter", i, t.In(i)))
+		f.params = append(f.params, codec("parameter", len(f.types), t.In(i)))
 	}
 	last := t.NumOut() - 1
 	if last < 0 || t.Out(last) != errorType {
@@ -131,7 +131,7 @@ func compileFunc(fn any) (*taskFunc, error) {
 		last = t.NumOut()
 	}
 	for i := range last {
-		f.results = append(f.results, codec("result", i, t.Out(i)))
+		f.results = append(f.results, codec("result", i+1, t.Out(i)))
 	}
 	return f, errors.Join(faults...)
 }

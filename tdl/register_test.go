@@ -113,18 +113,18 @@ func TestRegistrationFaults(t *testing.T) {
 		{"error first", Package{Name: "p", Tasks: tasks(func() (error, int) { return nil, 0 })}, []string{"the last result must be error"}},
 		{"own error type", Package{Name: "p", Tasks: tasks(func() *Error { return nil })}, []string{"the last result must be error"}},
 		{"variadic", Package{Name: "p", Tasks: tasks(func(...int) error { return nil })}, []string{"variadic"}},
-		{"channel", Package{Name: "p", Tasks: tasks(func(int, chan int) error { return nil })}, []string{"parameter 1", "chan int"}},
-		{"function", Package{Name: "p", Tasks: tasks(func(func()) error { return nil })}, []string{"parameter 0", "func()"}},
-		{"field", Package{Name: "p", Tasks: tasks(func() (unsupported, error) { return unsupported{}, nil })}, []string{"result 0", "Field", "chan int"}},
-		{"interface", Package{Name: "p", Tasks: tasks(func(io.Reader) error { return nil })}, []string{"parameter 0", "io.Reader"}},
-		{"context second", Package{Name: "p", Tasks: tasks(func(int, TaskContext) error { return nil })}, []string{"parameter 1", "first parameter"}},
-		{"context as a result", Package{Name: "p", Tasks: tasks(func() (TaskContext, error) { return TaskContext{}, nil })}, []string{"result 0", "TaskContext"}},
+		{"channel", Package{Name: "p", Tasks: tasks(func(int, chan int) error { return nil })}, []string{"parameter 2", "chan int"}},
+		{"function", Package{Name: "p", Tasks: tasks(func(func()) error { return nil })}, []string{"parameter 1", "func()"}},
+		{"field", Package{Name: "p", Tasks: tasks(func() (unsupported, error) { return unsupported{}, nil })}, []string{"result 1", "Field", "chan int"}},
+		{"interface", Package{Name: "p", Tasks: tasks(func(io.Reader) error { return nil })}, []string{"parameter 1", "io.Reader"}},
+		{"context second", Package{Name: "p", Tasks: tasks(func(int, TaskContext) error { return nil })}, []string{"parameter 2", "first parameter"}},
+		{"context as a result", Package{Name: "p", Tasks: tasks(func() (TaskContext, error) { return TaskContext{}, nil })}, []string{"result 1", "TaskContext"}},
 
 		{"all at once", Package{Name: "a/b", Tasks: []Task{
 			Func("x", 1), Func("x", nothing), Func("", nothing),
 			Func("y", func(chan int, complex128, ...int) (uintptr, int) { return 0, 0 }),
 		}}, []string{"a/b", `"x": int is not a function`, `"x" is registered twice`, "task 2 has no name",
-			"variadic", "parameter 0", "parameter 1", "complex128", "result 0", "uintptr", "last result"}},
+			"variadic", "parameter 1", "parameter 2", "complex128", "result 1", "uintptr", "last result"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

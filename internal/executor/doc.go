@@ -2,9 +2,8 @@
 // process's stdin and stdout away from whatever code will run in it, reads one
 // request at a time, has a [Runner] run it, and writes the answer.
 //
-// Two programs are built on [Main]: cmd/spider-task-executor, whose Runner is
-// internal/loader (packages as shared libraries), and a self-hosted Go package,
-// whose Runner is its own task registry in tdl.
+// cmd/spider-task-executor is built on [Main], with internal/loader (packages as
+// shared libraries) as its Runner.
 //
 // It hides the order of start-up, the private descriptors, the log and the exit
 // status. It never loads code, links no cgo (so it is tested without it), knows

@@ -27,6 +27,9 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // frame buffer and the response buffer are reused, and grow to the largest
 // frame seen, at most maxFrame bytes each.
 func Serve(r io.Reader, w io.Writer, runner Runner, maxFrame int, log *slog.Logger) error {
+	if maxFrame <= 0 {
+		maxFrame = protocol.DefaultMaxFrame
+	}
 	var (
 		frames   = protocol.NewReader(r, maxFrame)
 		request  protocol.Request

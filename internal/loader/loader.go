@@ -48,10 +48,10 @@ type Loader struct {
 // library is a package that passed all checks: its execute function.
 type library struct{ execute unsafe.Pointer }
 
-// attempt remembers the file of a load that failed after dlopen succeeded.
+// attempt remembers the file of a load that failed after dlopen had opened it.
 type attempt struct {
-	file    os.FileInfo
-	replace int // how many times the file was replaced since
+	file    os.FileInfo // the last one that was tried
+	replace int         // how many times the file was replaced since
 }
 
 // New returns a Loader for the packages in dir, as SPIDER_TDL_PACKAGE_DIR gives
@@ -93,6 +93,12 @@ func (l *Loader) Run(e *protocol.Execute) protocol.Outcome {
 		unsafe.Pointer(unsafe.SliceData(e.Context)), C.size_t(len(e.Context)),
 		unsafe.Pointer(unsafe.SliceData(e.Inputs)), C.size_t(len(e.Inputs)))
 	l.result = r.ptr
+	if !plausible(r.ptr, r.len) {
+		// Not to be freed either: nobody knows what it is.
+		l.result = 0
+		return executor.FailTask(protocol.TdlSerializationError, fmt.Sprintf(
+			"package %q, task %q returned a result of %d bytes at address %#x, which cannot be", e.Package, e.Task, uint64(r.len), uint64(r.ptr)))
+	}
 	payload := view(r.ptr, r.len)
 	if r.is_error {
 		return executor.Fail(taskError(payload, string(e.Package), string(e.Task)))
@@ -106,6 +112,13 @@ func (l *Loader) Release() {
 		C.spider_free(l.result)
 		l.result = 0
 	}
+}
+
+// plausible reports whether a package may have meant this buffer: not NULL, nor
+// longer than any address space is.
+func plausible(ptr C.uintptr_t, n C.size_t) bool {
+	const addressBits = 47
+	return n == 0 || ptr != 0 && n < 1<<addressBits
 }
 
 // view is the result's memory itself, valid until it is freed.
@@ -154,9 +167,8 @@ func (l *Loader) load(name string) (*library, *protocol.ExecutorError) {
 	lib, failure := check(handle, name)
 	if failure != nil {
 		if l.attempts[name] == nil {
-			l.attempts[name] = &attempt{}
+			l.attempts[name] = &attempt{file: info}
 		}
-		l.attempts[name].file = info
 		return nil, failure
 	}
 	delete(l.attempts, name)
@@ -172,8 +184,9 @@ func (l *Loader) unopened(name, path string, info os.FileInfo) string {
 	if failed == nil {
 		return path
 	}
-	if failed.file != nil && !os.SameFile(failed.file, info) {
+	if !os.SameFile(failed.file, info) {
 		failed.replace++
+		failed.file = info
 	}
 	return l.dir + "/" + name + "/" + strings.Repeat("./", failed.replace) + "lib" + name + ".so"
 }
@@ -234,6 +247,9 @@ func check(handle unsafe.Pointer, name string) (*library, *protocol.ExecutorErro
 		return nil, missing(name, C.SPIDER_TDL_SYMBOL_GET_NAME)
 	}
 	n := C.spider_get_name(getName)
+	if !plausible(n.ptr, n.len) {
+		return nil, invalid("package %q declares a name of %d bytes at address %#x, which cannot be", name, uint64(n.len), uint64(n.ptr))
+	}
 	declared := string(view(n.ptr, n.len))
 	if !utf8.ValidString(declared) {
 		return nil, &protocol.ExecutorError{
@@ -260,6 +276,9 @@ func check(handle unsafe.Pointer, name string) (*library, *protocol.ExecutorErro
 
 func runInit(initialise unsafe.Pointer, name string) *protocol.ExecutorError {
 	r := C.spider_init(initialise)
+	if !plausible(r.ptr, r.len) {
+		return invalid("package %q: init returned %d bytes at address %#x, which cannot be", name, uint64(r.len), uint64(r.ptr))
+	}
 	if r.ptr != 0 {
 		defer C.spider_free(r.ptr)
 	}

@@ -2,6 +2,7 @@ package loader
 
 /*
 #include <stdio.h>
+#include <sys/resource.h>
 #include "call.h"
 #include "parent.h"
 #include "signals.h"
@@ -9,6 +10,22 @@ package loader
 // Line by line, so that what a task prints comes out in order with what others
 // write to stderr, and nothing is lost when it crashes.
 static void spider_line_buffer_stdout(void) { setvbuf(stdout, NULL, _IOLBF, 0); }
+
+// The Go runtime raises the soft limit on open files when it starts. Native tasks
+// are to see the limit that the process was given, so it is noted before.
+static struct rlimit spider_open_files;
+
+__attribute__((constructor)) static void spider_note_limits(void)
+{
+	if (getrlimit(RLIMIT_NOFILE, &spider_open_files) != 0)
+		spider_open_files.rlim_max = 0;
+}
+
+static void spider_restore_limits(void)
+{
+	if (spider_open_files.rlim_max != 0)
+		setrlimit(RLIMIT_NOFILE, &spider_open_files);
+}
 */
 import "C"
 
@@ -24,6 +41,9 @@ import (
 // remembers the handlers it finds.
 func Protect(p executor.Protection) error {
 	C.spider_line_buffer_stdout()
+	if p&executor.ProtectLimits != 0 {
+		C.spider_restore_limits()
+	}
 	C.spider_guard_thread = C.bool(p&executor.ProtectThread != 0)
 	faults := C.bool(p&executor.ProtectSignals != 0)
 	preemption := C.bool(p&executor.ProtectPreemption != 0)

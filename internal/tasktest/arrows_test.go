@@ -54,7 +54,7 @@ var rooms = map[string]room{
 	// What reads a clock the way the report needs it; shipped with the report.
 	"internal/tasktest/instrument": {pure: true},
 
-	"internal/tasktest":             {imports: []string{"internal/msgpack", "internal/wire", "tdl"}, testing: true},
+	"internal/tasktest":             {imports: []string{"tdl"}, testing: true},
 	"internal/tasktest/stage":       {imports: []string{"internal/tasktest"}, testing: true},
 	"internal/tasktest/unprotected": {imports: []string{"internal/executor", "internal/loader"}, testing: true},
 	"internal/tasktest/packages/gobehave": {
