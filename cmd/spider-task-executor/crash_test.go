@@ -197,8 +197,56 @@ func TestLimits(t *testing.T) {
 	if limit := e.number("get_rlimit", uint64(core)); limit != 0 {
 		t.Errorf("core limit %d", limit)
 	}
+	// Not what the Go runtime raises it to.
+	e = start(t, func(cfg *pool.ProcessConfig) {
+		cfg.Executor = "testdata/few_files.sh"
+		cfg.Env = append(cfg.Env, "PROGRAM="+built.Executor)
+	})
+	const files = 7 // RLIMIT_NOFILE
+	if limit := e.number("get_rlimit", uint64(files)); limit != 250 {
+		t.Errorf("%d open files, want the 250 it was given", limit)
+	}
 	if slack := e.number("timerslack"); slack != 1 {
 		t.Errorf("timer slack %d ns", slack)
+	}
+}
+
+// A signal that preempts goroutines may come at any time, also while the next Go
+// runtime is being loaded and initialised.
+func TestPreemptionWhileLoading(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		e := start(t)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = syscall.Kill(e.PID(), syscall.SIGURG)
+				}
+			}
+		}()
+		for _, task := range []string{"gobehave/now", "gobehave2/now", "integration_test_tasks/assert_initialized"} {
+			e.must(task)
+		}
+		close(stop)
+		<-stopped
+	}
+}
+
+// A task may move the process out of the group that a timeout kills.
+func TestTimeoutKillsWhatLeftTheGroup(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	request := pool.Request{Package: "misbehave", Task: "leave_group"}
+	request.Context, request.Inputs = contextAndInputs()
+	_, err := e.Execute(request, shortly)
+	var timeout *pool.TimeoutError
+	if !errors.As(err, &timeout) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -193,6 +193,16 @@ func TestZeroLengthPointers(t *testing.T) {
 	}
 }
 
+// A result that cannot be is an error, and the process lives on.
+func TestImpossibleResults(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	for _, task := range []string{"output_null", "output_endless"} {
+		e.refused(pool.TaskError, task, "misbehave", task, "cannot be")
+	}
+	e.must("getpid")
+}
+
 func TestTwoPackages(t *testing.T) {
 	t.Parallel()
 	e := start(t)

@@ -27,7 +27,9 @@
  * PREEMPTION. A Go runtime stops its goroutines with SIGURG, and each runtime
  * that is loaded replaces the handler of the one before without forwarding. So
  * on_urgent hands each SIGURG to every runtime; one that did not mean it ignores
- * it.
+ * it. Only a runtime that is not yet initialised (a library's does that on a
+ * thread of its own, after dlopen has returned) forwards it to the handler it
+ * found, which is on_urgent: handing_on ends the circle.
  */
 
 static const int fault_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
@@ -46,6 +48,7 @@ static struct chain urgent_chain;
 static bool guard_faults, guard_preemption;
 
 __thread int spider_fault_depth;
+static __thread bool handing_on;
 
 /* The executor's own code, from the linker. */
 extern char __executable_start[], etext[];
@@ -138,9 +141,13 @@ static void on_urgent(int sig, siginfo_t *info, void *context)
 	int saved_errno = errno;
 	int count = __atomic_load_n(&urgent_chain.count, __ATOMIC_ACQUIRE);
 
+	if (handing_on)
+		return;
+	handing_on = true;
 	for (int i = 0; i < count; i++)
 		if (callable(&urgent_chain.handler[i]))
 			call(&urgent_chain.handler[i], sig, info, context);
+	handing_on = false;
 	errno = saved_errno;
 }
 

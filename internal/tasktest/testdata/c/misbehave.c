@@ -652,6 +652,18 @@ static SpiderTdlResult task_error_zero_len(const struct call *c)
 	return (SpiderTdlResult){ true, (uint8_t *)1, 0 };
 }
 
+static SpiderTdlResult task_output_null(const struct call *c)
+{
+	return (SpiderTdlResult){ false, NULL, 4 };
+}
+
+static SpiderTdlResult task_output_endless(const struct call *c)
+{
+	static uint8_t byte;
+
+	return (SpiderTdlResult){ false, &byte, (size_t)-1 };
+}
+
 static SpiderTdlResult task_output_garbage(const struct call *c)
 {
 	return result_raw(false, "\x05\xab\x10", 3);
@@ -782,6 +794,16 @@ static SpiderTdlResult task_getpgid(const struct call *c)
 	return result_u64((uint64_t)getpgid(0));
 }
 
+/* leave_group puts the process into its parent's group, out of reach of a kill of
+ * its own, and never returns. */
+static SpiderTdlResult task_leave_group(const struct call *c)
+{
+	if (setpgid(0, getpgid(getppid())) != 0)
+		return result_u64((uint64_t)errno);
+	for (;;)
+		pause();
+}
+
 static SpiderTdlResult task_getppid(const struct call *c)
 {
 	return result_u64((uint64_t)getppid());
@@ -890,6 +912,8 @@ static const struct task tasks[] = {
 	TASK_WITH(output_bytes, { U64, "n" }), /* -> str; n bytes of result in all */
 	TASK(output_zero_len),
 	TASK(error_zero_len),
+	TASK(output_null),
+	TASK(output_endless),
 	TASK(output_garbage),
 	TASK_RAW(echo),
 	TASK_RAW(echo_context),	   /* -> list of integers */
@@ -907,6 +931,7 @@ static const struct task tasks[] = {
 	TASK_WITH(open_files, { U64, "n" }),	    /* -> u64 */
 	TASK_WITH(get_rlimit, { U64, "resource" }), /* -> u64, the soft limit */
 	TASK(getpid),				    /* -> u64 */
+	TASK(leave_group),
 	TASK(getpgid),				    /* -> u64 */
 	TASK(getppid),				    /* -> u64 */
 	TASK_WITH(getenv, { STR, "name" }),	    /* -> str, empty when unset */
