@@ -18,7 +18,7 @@ demo: build
 test:
 	$(GO) test -race ./...
 
-## check: formats, vets, lints and tidies; fails if that changes or finds anything
+## check: formatting, go.mod, vet and lint; fails if there is anything to change
 check:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	$(GO) mod tidy -diff

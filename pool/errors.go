@@ -156,6 +156,10 @@ type Exit struct {
 	Code   int            // exit status; -1 if it was ended by a signal
 	Signal syscall.Signal // 0 if it exited
 
+	// Unknown is set if this program reaped the process elsewhere, or ignores
+	// SIGCHLD, so that the status is lost.
+	Unknown bool
+
 	// Killed is why this side killed the process, "" if it did not. It is
 	// recorded before the kill, so it is never a guess.
 	Killed string
@@ -163,7 +167,9 @@ type Exit struct {
 
 func (e Exit) String() string {
 	var how string
-	if e.Signal != 0 {
+	if e.Unknown {
+		how = "with a status that another part of this program has taken (it reaps children, or ignores SIGCHLD)"
+	} else if e.Signal != 0 {
 		how = fmt.Sprintf("signal %s (%v)", signalName(e.Signal), e.Signal)
 	} else {
 		how = fmt.Sprintf("exit status %d", e.Code)

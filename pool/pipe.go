@@ -125,8 +125,13 @@ func (p *pipe) wait(events int16) (ended bool, err error) {
 	for {
 		var timeout *unix.Timespec
 		if !p.deadline.IsZero() {
-			left := unix.NsecToTimespec(int64(max(0, time.Until(p.deadline))))
-			timeout = &left
+			left := time.Until(p.deadline)
+			if left <= 0 {
+				// Also if there is more to read: it might never end.
+				return false, os.ErrDeadlineExceeded
+			}
+			ts := unix.NsecToTimespec(int64(left))
+			timeout = &ts
 		}
 		n, err := unix.Ppoll(p.polled[:], timeout, nil)
 		switch {

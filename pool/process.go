@@ -87,8 +87,8 @@ type Process struct {
 	reaped bool   // the pid is no longer ours to signal
 }
 
-// stderrPatience bounds the wait for the end of stderr after the process has
-// ended: something it forked may hold the pipe.
+// stderrPatience is how long to wait for the next line on stderr, or its end, after
+// the process has ended.
 const stderrPatience = 200 * time.Millisecond
 
 // StartProcess starts an executor, as the leader of its own process group. The
@@ -171,31 +171,58 @@ func (p *Process) wait(stderr *os.File) {
 		defer close(drained)
 		p.stderr.read(stderr)
 	}()
-	for unix.Waitid(unix.P_PID, p.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
-	}
-	p.mu.Lock()
-	p.killGroup()
-	p.reaped = true
-	_ = p.cmd.Wait()
-	p.exit = exitOf(p.cmd.ProcessState, p.killed)
-	p.mu.Unlock()
-
-	select {
-	case <-drained:
-	case <-time.After(stderrPatience):
-		// Left to itself, the reader ends when OnStderr lets it.
-		_ = stderr.SetReadDeadline(time.Now())
-		select {
-		case <-drained:
-		case <-time.After(stderrPatience):
+	var err error
+	for {
+		err = unix.Waitid(unix.P_PID, p.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			break
 		}
 	}
+	p.mu.Lock()
+	if err == nil {
+		p.killGroup()
+	}
+	// Else this program reaps its children elsewhere (or ignores SIGCHLD), and
+	// the number may be somebody else's already.
+	p.reaped = true
+	_ = p.cmd.Wait()
+	p.exit = exitOf(p.PID(), p.cmd.ProcessState, p.killed)
+	p.mu.Unlock()
+
+	p.awaitStderr(drained)
 	stderr.Close()
 	close(p.exited)
 }
 
-func exitOf(state *os.ProcessState, killed string) Exit {
-	e := Exit{PID: state.Pid(), Code: state.ExitCode()}
+// awaitStderr waits until all that the process wrote to stderr has been read and
+// observed. It stops waiting when nothing has come of it for a while, since
+// something the process forked may hold the pipe, or after a few seconds, since
+// that may even write to it. Left to itself, the reader then ends when OnStderr
+// returns.
+func (p *Process) awaitStderr(drained <-chan struct{}) {
+	over := time.After(closedPipePatience)
+	seen := p.stderr.count()
+	for {
+		select {
+		case <-drained:
+			return
+		case <-over:
+			return
+		case <-time.After(stderrPatience):
+			now := p.stderr.count()
+			if now == seen {
+				return
+			}
+			seen = now
+		}
+	}
+}
+
+func exitOf(pid int, state *os.ProcessState, killed string) Exit {
+	if state == nil {
+		return Exit{PID: pid, Code: -1, Unknown: true, Killed: killed}
+	}
+	e := Exit{PID: pid, Code: state.ExitCode()}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		e.Signal = status.Signal()
 	}
@@ -218,8 +245,9 @@ func (p *Process) killGroup() {
 // PID is the process's id, and its group's.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Exited is closed when the process has ended, all that it wrote to stderr has
-// been read, and its process group is gone.
+// Exited is closed when the process has ended, its process group is gone, and all
+// that it wrote to stderr has been read (unless OnStderr, or something it forked
+// and that holds the pipe, keeps that waiting: then after 200 ms without a line).
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
 // Wait waits for the process's end and returns how it ended.

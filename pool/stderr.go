@@ -28,6 +28,8 @@ type tail struct {
 	kept []string // a ring
 	next int
 	full bool
+
+	added int // lines in all
 }
 
 func newTail(lines int, observe func(string)) *tail {
@@ -71,19 +73,32 @@ func trimEnd(line []byte) []byte {
 }
 
 func (t *tail) add(line string) {
+	// Kept first: a report must not depend on how long the observer takes.
+	t.keep(line)
 	if t.observe != nil {
 		t.observe(line)
 	}
+}
+
+func (t *tail) keep(line string) {
 	if len(line) > maxTailLine {
 		line = line[:maxTailLine] + "..."
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.added++
 	t.kept[t.next] = line
 	t.next++
 	if t.next == len(t.kept) {
 		t.next, t.full = 0, true
 	}
+}
+
+// count is how many lines there have been.
+func (t *tail) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.added
 }
 
 func (t *tail) lines() []string {

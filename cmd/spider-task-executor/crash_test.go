@@ -203,6 +203,7 @@ func TestLimits(t *testing.T) {
 		cfg.Env = append(cfg.Env, "PROGRAM="+built.Executor)
 	})
 	const files = 7 // RLIMIT_NOFILE
+	e.must("gobehave/now")
 	if limit := e.number("get_rlimit", uint64(files)); limit != 250 {
 		t.Errorf("%d open files, want the 250 it was given", limit)
 	}

@@ -193,6 +193,21 @@ func TestZeroLengthPointers(t *testing.T) {
 	}
 }
 
+// A forked child that comes back from the task must not answer too.
+func TestForkedChildDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	for range 10 {
+		child := pidfd(t, e.number("fork_return"))
+		if !ended(child, patience) {
+			t.Error("the child lives on")
+		}
+		if n := one[string](e, "echo", "in order"); n != "in order" {
+			t.Fatalf("answered %q", n)
+		}
+	}
+}
+
 // A result that cannot be is an error, and the process lives on.
 func TestImpossibleResults(t *testing.T) {
 	t.Parallel()

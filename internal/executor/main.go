@@ -45,9 +45,9 @@ type Config struct {
 	// Open makes the Runner. An error ends the process before anything is read.
 	Open func(log *slog.Logger) (Runner, error)
 
-	// Protect installs, before the first request and on the task thread, those
-	// of the protections that depend on the kind of executor: all but
-	// ProtectStdio and ProtectLimits, which Main does itself.
+	// Protect installs, before the first request and on the task thread, what of
+	// the protections depends on the kind of executor. ProtectStdio and most of
+	// ProtectLimits Main does itself.
 	Protect func(Protection) error
 
 	// Without is what to leave out: nothing, except in tests.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/spider-go/spider/internal/protocol"
@@ -25,7 +26,7 @@ func (e *WriteError) Unwrap() error { return e.Err }
 //
 // After the first few requests Serve itself allocates nothing per request: the
 // frame buffer and the response buffer are reused, and grow to the largest
-// frame seen, at most maxFrame bytes each.
+// frame seen.
 func Serve(r io.Reader, w io.Writer, runner Runner, maxFrame int, log *slog.Logger) error {
 	if maxFrame <= 0 {
 		maxFrame = protocol.DefaultMaxFrame
@@ -61,7 +62,8 @@ func Serve(r io.Reader, w io.Writer, runner Runner, maxFrame int, log *slog.Logg
 		if size := protocol.ResponseSize(len(outcome.Payload)); size > maxFrame {
 			outcome = oversize(outcome.Failure, size, maxFrame)
 		}
-		response = protocol.AppendResponse(response[:0], outcome, elapsed)
+		response = slices.Grow(response[:0], protocol.HeaderSize+protocol.ResponseSize(len(outcome.Payload)))
+		response = protocol.AppendResponse(response, outcome, elapsed)
 		runner.Release()
 		if _, err := w.Write(response); err != nil {
 			return &WriteError{Err: err}

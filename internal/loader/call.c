@@ -12,6 +12,20 @@
 
 bool spider_guard_thread;
 
+/* Set in a child that was forked without exec. If a task returns in it, it must
+ * not answer a second time. */
+static volatile bool spider_forked;
+
+static void note_fork(void)
+{
+	spider_forked = true;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, note_fork);
+}
+
 void *spider_open(const char *path, char **error)
 {
 	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -88,6 +102,8 @@ spider_result spider_init(void *fn)
 
 	GUARDED("init", r = ((SpiderTdlInit)fn)());
 	fflush(stdout);
+	/* It may have loaded libraries of its own. */
+	spider_adopt_handlers();
 	return normalise(r);
 }
 
@@ -109,6 +125,14 @@ spider_result spider_execute(void *fn, const void *task, size_t task_len, const 
 				   (SpiderTdlCharArray){ present(task, task_len), task_len },
 				   (SpiderTdlByteArray){ present(ctx, ctx_len), ctx_len },
 				   (SpiderTdlByteArray){ present(inputs, inputs_len), inputs_len }));
+	if (spider_forked) {
+		static const char text[] =
+			"a process that a task forked came back from the task; ended\n";
+		ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+		(void)ignored;
+		_exit(1);
+	}
 	/* What the task printed must not wait in a buffer for the next task. */
 	fflush(stdout);
 	return normalise(r);

@@ -1,6 +1,25 @@
 #include "tdl.h"
 
+#include <sys/resource.h>
+
 #include "_cgo_export.h"
+
+/* Each Go runtime raises the soft limit on open files when it starts. The process
+ * belongs to the host: note the limit when the library is opened, and put it back
+ * when the runtime is ready. */
+static struct rlimit open_files;
+
+__attribute__((constructor)) static void note_open_files(void)
+{
+	if (getrlimit(RLIMIT_NOFILE, &open_files) != 0)
+		open_files.rlim_max = 0;
+}
+
+void spider_restore_open_files(void)
+{
+	if (open_files.rlim_max != 0)
+		setrlimit(RLIMIT_NOFILE, &open_files);
+}
 
 /* The exported symbols stand in C: a Go function would receive the pointers as
  * Go pointers, and the Go runtime aborts when it meets the 0x1 that stands for

@@ -5,6 +5,8 @@ package cshared
 /*
 #include <stdlib.h>
 #include "tdl.h"
+
+void spider_restore_open_files(void);
 */
 import "C"
 
@@ -26,6 +28,7 @@ const maxStack = 64 << 20
 
 func init() {
 	debug.SetMaxStack(maxStack)
+	C.spider_restore_open_files()
 	// Otherwise this Go runtime ends the process when it writes to a stderr
 	// that nobody reads any more.
 	signal.Ignore(syscall.SIGPIPE)

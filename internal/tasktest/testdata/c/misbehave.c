@@ -652,6 +652,12 @@ static SpiderTdlResult task_error_zero_len(const struct call *c)
 	return (SpiderTdlResult){ true, (uint8_t *)1, 0 };
 }
 
+/* fork_return comes back twice, the second time in a child. */
+static SpiderTdlResult task_fork_return(const struct call *c)
+{
+	return result_u64((uint64_t)fork());
+}
+
 static SpiderTdlResult task_output_null(const struct call *c)
 {
 	return (SpiderTdlResult){ false, NULL, 4 };
@@ -912,6 +918,7 @@ static const struct task tasks[] = {
 	TASK_WITH(output_bytes, { U64, "n" }), /* -> str; n bytes of result in all */
 	TASK(output_zero_len),
 	TASK(error_zero_len),
+	TASK(fork_return),
 	TASK(output_null),
 	TASK(output_endless),
 	TASK(output_garbage),
