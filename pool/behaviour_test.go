@@ -7,18 +7,43 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spider-go/spider/internal/protocol"
+	"github.com/spider-go/spider/pool"
 )
 
 // behaviours are executors, from well-behaved to broken. Each runs in a process
 // of its own, with the protocol on stdin and stdout.
 var behaviours = map[string]func(){
 	"echo": func() { serve(echo) },
+
+	"prints much and aborts": func() {
+		receive()
+		for i := range 1000 {
+			fmt.Fprintln(os.Stderr, "line", i)
+		}
+		fmt.Fprintln(os.Stderr, "the reason")
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	},
+
+	// Not an executor, but a program that uses the pool and loses the statuses of
+	// its children.
+	"ignores SIGCHLD": func() {
+		signal.Ignore(syscall.SIGCHLD)
+		p, err := pool.StartProcess(pool.ProcessConfig{Executor: "/bin/cat"})
+		if err != nil {
+			panic(err)
+		}
+		p.Kill("enough")
+		exit := p.Wait()
+		p.Close()
+		fmt.Println(exit.Unknown, exit.Killed)
+	},
 
 	// Silence.
 	"never reads":              hang,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -809,5 +810,39 @@ func TestPackageDir(t *testing.T) {
 	}
 	if fmt.Sprint(found) != "["+name+"=/some/where]" {
 		t.Errorf("got %q", found)
+	}
+}
+
+// A slow observer of stderr delays the report of a crash, and takes nothing away
+// from it.
+func TestSlowObserver(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	p := start(t, "prints much and aborts", func(cfg *pool.ProcessConfig) {
+		cfg.OnStderr = func(string) {
+			seen++
+			time.Sleep(time.Millisecond)
+		}
+	})
+	_, err := p.Execute(request(10), patience)
+	var crash *pool.CrashError
+	if !errors.As(err, &crash) {
+		t.Fatalf("got %v", err)
+	}
+	if n := len(crash.Stderr); n == 0 || crash.Stderr[n-1] != "the reason" || seen != 1001 {
+		t.Errorf("%d lines observed, the last ones are %q", seen, crash.Stderr)
+	}
+}
+
+// A program that reaps its children elsewhere loses their statuses, but nothing
+// else happens.
+func TestStatusTakenElsewhere(t *testing.T) {
+	t.Parallel()
+	used.Store("ignores SIGCHLD", true)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), envBehaviour+"=ignores SIGCHLD", "GORACE=atexit_sleep_ms=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "true enough\n" {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void fail(const char *what) {
@@ -152,5 +153,8 @@ int main(int argc, char **argv) {
 		write_all(STDOUT_FILENO, times, (size_t)calls * 2 * sizeof *times);
 		free(times);
 	}
+	/* The end of its stdin ends the child. */
+	close(to[1]);
+	waitpid(pid, NULL, 0);
 	return 0;
 }
