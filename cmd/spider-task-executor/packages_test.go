@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -113,6 +114,29 @@ func TestFailedLoadIsTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.must("no_init/ok")
+}
+
+// A library that has been copied in part is an error at any length, not a SIGBUS.
+func TestTruncatedLibrary(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(library("no_init"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	e := start(t, withDir(dir))
+	for percent := range 70 {
+		name := fmt.Sprintf("cut%d", percent)
+		file := filepath.Join(dir, name, "lib"+name+".so")
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, content[:len(content)*percent/100], 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_, err := e.run(name + "/ok")
+		e.wantFailure(err, pool.InvalidLibrary, name)
+	}
 }
 
 func TestInitHook(t *testing.T) {

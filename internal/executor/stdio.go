@@ -107,7 +107,8 @@ func (c *conn) abandoned() bool {
 	if n, err := unix.Poll(fds, 0); err != nil || n < 2 {
 		return false
 	}
-	return fds[0].Revents&unix.POLLHUP != 0 && fds[1].Revents&unix.POLLERR != 0
+	// A pipe without readers is in error, a socket without a peer hung up.
+	return fds[0].Revents&unix.POLLHUP != 0 && fds[1].Revents&(unix.POLLERR|unix.POLLHUP) != 0
 }
 
 // Write writes all of p, or says why not.

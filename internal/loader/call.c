@@ -44,6 +44,16 @@ void *spider_symbol(void *library, const char *name)
 	return dlsym(library, name);
 }
 
+/* What the task printed must not wait in a buffer for the next task. But if a
+ * thread of the package sits on the stream's lock, the answer must not wait for it. */
+static void flush_stdout(void)
+{
+	if (ftrylockfile(stdout) != 0)
+		return;
+	fflush_unlocked(stdout);
+	funlockfile(stdout);
+}
+
 /* Runs only if a call below is left by the end of its thread. The process would
  * live on without its task thread and never answer; a crash the parent sees. */
 static void left_thread(void *what)
@@ -101,7 +111,7 @@ spider_result spider_init(void *fn)
 	SpiderTdlResult r;
 
 	GUARDED("init", r = ((SpiderTdlInit)fn)());
-	fflush(stdout);
+	flush_stdout();
 	/* It may have loaded libraries of its own. */
 	spider_adopt_handlers();
 	return normalise(r);
@@ -133,8 +143,7 @@ spider_result spider_execute(void *fn, const void *task, size_t task_len, const 
 		(void)ignored;
 		_exit(1);
 	}
-	/* What the task printed must not wait in a buffer for the next task. */
-	fflush(stdout);
+	flush_stdout();
 	return normalise(r);
 }
 
