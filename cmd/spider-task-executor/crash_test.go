@@ -151,6 +151,22 @@ func TestGoRecovers(t *testing.T) {
 	}
 }
 
+// A package with a handler of its own that leaves it by siglongjmp, before and
+// after that handler has been put behind ours by the loading of another package.
+func TestNativeHandlerRecovers(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	for _, load := range []string{"getpid", "gobehave/now", "gobehave2/now"} {
+		e.must(load)
+		if n := e.number("catch_segv", uint64(5)); n != 5 {
+			t.Errorf("after %s: caught %d faults of 5", load, n)
+		}
+	}
+	if text := one[string](e, "gobehave2/recover_nil_dereference"); text == "" {
+		t.Error("Go no longer recovers")
+	}
+}
+
 // What Go code does not recover from ends the process, with Go's own message.
 func TestGoPanics(t *testing.T) {
 	t.Parallel()

@@ -130,7 +130,6 @@ spider_result spider_execute(void *fn, const void *task, size_t task_len, const 
 {
 	SpiderTdlResult r;
 
-	spider_fault_depth = 0;
 	GUARDED("execute", r = ((SpiderTdlExecute)fn)(
 				   (SpiderTdlCharArray){ present(task, task_len), task_len },
 				   (SpiderTdlByteArray){ present(ctx, ctx_len), ctx_len },

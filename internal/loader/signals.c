@@ -47,7 +47,8 @@ static struct chain fault_chain[FAULTS];
 static struct chain urgent_chain;
 static bool guard_faults, guard_preemption;
 
-__thread int spider_fault_depth;
+static __thread int fault_depth; /* in the chain of adopted handlers */
+static __thread uintptr_t fault_frame; /* of the outermost on_fault on this thread */
 static __thread bool handing_on;
 
 /* The executor's own code, from the linker. */
@@ -117,7 +118,16 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	bool sent = info->si_code <= 0; /* SI_USER, SI_TKILL, SI_QUEUE */
 	bool again = !sent && sig != SIGTRAP && sig != SIGSYS && sig != SIGABRT;
 	struct chain *chain = chain_of(sig);
-	int depth = spider_fault_depth;
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	int depth;
+
+	/* A handler that was left by siglongjmp never came back to count down. It is
+	 * not below us on the stack, as one that forwards to us is. */
+	if (fault_depth > 0 && here >= fault_frame)
+		fault_depth = 0;
+	if (fault_depth == 0)
+		fault_frame = here;
+	depth = fault_depth;
 	int next = __atomic_load_n(&chain->count, __ATOMIC_ACQUIRE) - 1 - depth;
 
 	while (next > 0 && !callable(&chain->handler[next]))
@@ -125,9 +135,9 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	if (sent) {
 		die_of(sig, again);
 	} else if (next > 0) {
-		spider_fault_depth = depth + 1;
+		fault_depth = depth + 1;
 		call(&chain->handler[next], sig, info, context);
-		spider_fault_depth = 0;
+		fault_depth = 0;
 	} else if (in_own_text(fault_pc(context)) && callable(&chain->handler[0])) {
 		call(&chain->handler[0], sig, info, context);
 	} else {

@@ -11,8 +11,4 @@ int spider_install_signals(bool faults, bool preemption);
  * installed, and puts ours back in front of them. */
 void spider_adopt_handlers(void);
 
-/* How deep the current thread is in the chain of adopted fault handlers. Reset
- * before each task, in case an earlier one left a handler by longjmp. */
-extern __thread int spider_fault_depth;
-
 #endif

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -658,6 +659,35 @@ static SpiderTdlResult task_fork_return(const struct call *c)
 	return result_u64((uint64_t)fork());
 }
 
+static sigjmp_buf caught;
+
+static void catch_fault(int sig)
+{
+	(void)sig;
+	siglongjmp(caught, 1);
+}
+
+/* catch_segv(n) faults n times, catches each with a handler that leaves by
+ * siglongjmp, and answers how often it did. The handler is installed once. */
+static SpiderTdlResult task_catch_segv(const struct call *c)
+{
+	static bool installed;
+	volatile uint64_t times = 0;
+
+	if (!installed) {
+		struct sigaction action = { .sa_handler = catch_fault, .sa_flags = SA_ONSTACK };
+
+		sigaction(SIGSEGV, &action, NULL);
+		installed = true;
+	}
+	while (times < c->args[0].u64) {
+		if (sigsetjmp(caught, 1) == 0)
+			*(volatile int *)8 = 1;
+		times++;
+	}
+	return result_u64(times);
+}
+
 static SpiderTdlResult task_output_null(const struct call *c)
 {
 	return (SpiderTdlResult){ false, NULL, 4 };
@@ -919,6 +949,7 @@ static const struct task tasks[] = {
 	TASK(output_zero_len),
 	TASK(error_zero_len),
 	TASK(fork_return),
+	TASK_WITH(catch_segv, { U64, "n" }),
 	TASK(output_null),
 	TASK(output_endless),
 	TASK(output_garbage),
