@@ -281,7 +281,7 @@ func (p *Process) SetDeadline(t time.Time) error {
 // the pipe's own error, after which the process can only be killed.
 func (p *Process) Send(r *Request) error {
 	size := protocol.ExecuteSize(len(r.Package), len(r.Task), len(r.Context), len(r.Inputs))
-	if size > p.maxFrame {
+	if protocol.CheckFrame(size, p.maxFrame) != nil {
 		return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: p.maxFrame}
 	}
 	p.request = protocol.AppendExecute(p.request[:0], r.Package, r.Task, r.Context, r.Inputs)

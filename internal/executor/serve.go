@@ -28,9 +28,6 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // frame buffer and the response buffer are reused, and grow to the largest
 // frame seen.
 func Serve(r io.Reader, w io.Writer, runner Runner, maxFrame int, log *slog.Logger) error {
-	if maxFrame <= 0 {
-		maxFrame = protocol.DefaultMaxFrame
-	}
 	var (
 		frames   = protocol.NewReader(r, maxFrame)
 		request  protocol.Request
@@ -59,8 +56,8 @@ func Serve(r io.Reader, w io.Writer, runner Runner, maxFrame int, log *slog.Logg
 		outcome := runner.Run(&request.Execute)
 		elapsed := time.Since(start)
 
-		if size := protocol.ResponseSize(len(outcome.Payload)); size > maxFrame {
-			outcome = oversize(outcome.Failure, size, maxFrame)
+		if err := protocol.CheckFrame(protocol.ResponseSize(len(outcome.Payload)), maxFrame); err != nil {
+			outcome = oversize(outcome.Failure, err)
 		}
 		response = slices.Grow(response[:0], protocol.HeaderSize+protocol.ResponseSize(len(outcome.Payload)))
 		response = protocol.AppendResponse(response, outcome, elapsed)
@@ -76,12 +73,11 @@ func Serve(r io.Reader, w io.Writer, runner Runner, maxFrame int, log *slog.Logg
 // oversize stands in for an answer that no frame can carry. The parent would
 // take the oversize frame for damage; this way it learns the size, and the
 // process lives on.
-func oversize(failure bool, size, limit int) protocol.Outcome {
+func oversize(failure bool, err error) protocol.Outcome {
 	what := "result"
 	if failure {
 		what = "error"
 	}
 	return FailTask(protocol.TdlSerializationError, fmt.Sprintf(
-		"the task's %s needs a response of %d bytes, over the frame limit of %d bytes: return less, or a reference to it",
-		what, size, limit))
+		"the task's %s cannot be sent: %v: return less, or a reference to it", what, err))
 }
