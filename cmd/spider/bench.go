@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -14,7 +15,7 @@ type benchCommand struct {
 	places
 	Against   []string `placeholder:"PATH" help:"Another executor's program, measured in the same run. May be repeated."`
 	Calls     int      `short:"n" default:"10000" help:"Calls of each kind. Default: ${default}."`
-	OutputDir string   `placeholder:"DIR" env:"SPIDER_TEST_INSTRUMENT_OUTPUT_DIR" help:"Where the report goes. Default: build/bench."`
+	OutputDir string   `placeholder:"DIR" help:"Where the report goes. Default: $$${output_dir_variable}, else build/bench."`
 }
 
 // Help is what spider bench --help adds.
@@ -50,11 +51,7 @@ func (c *benchCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	dir := c.OutputDir
-	if dir == "" {
-		dir = bench.OutputDir()
-	}
-	path, err := report.Write(dir)
+	path, err := report.Write(cmp.Or(c.OutputDir, bench.OutputDir()))
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func dispatch(args []string, s *streams) error {
 		kong.Exit(func(int) { exited = true }),
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
-		kong.Vars{"default_package_dir": defaultPackageDir},
+		kong.Vars{"default_package_dir": defaultPackageDir, "output_dir_variable": bench.EnvOutputDir},
 	)
 	if err != nil {
 		panic(err) // the grammar itself is wrong

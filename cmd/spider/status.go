@@ -76,6 +76,8 @@ func explain(err error) string {
 	switch e := crash.Exit; {
 	case e.Killed != "":
 		how = "the executor was killed: " + e.Killed
+	case e.Unknown:
+		how = "the executor ended " + e.String()
 	case e.Signal != 0:
 		how = "killed by signal " + describeSignal(e.Signal)
 	default:

@@ -8,20 +8,16 @@ import (
 	"os"
 )
 
-// complete reports an ELF file that ends before what it says of itself, as a copy
+// complete reports an ELF file of size bytes that ends before what it says of itself, as a copy
 // under way or a full disk leaves it. The dynamic linker would map it all the same,
 // and the process would die of SIGBUS at the first page that is not there. What is
 // no 64-bit ELF file, or damaged otherwise, the linker refuses by itself.
-func complete(path string) error {
+func complete(path string, size uint64) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	var header elf.Header64
 	ident := make([]byte, binary.Size(header))
 	if _, err := f.ReadAt(ident, 0); err != nil || !bytes.HasPrefix(ident, []byte(elf.ELFMAG)) ||
@@ -31,7 +27,6 @@ func complete(path string) error {
 	if _, err := binary.Decode(ident, binary.LittleEndian, &header); err != nil {
 		return err
 	}
-	size := uint64(info.Size())
 	entry := make([]byte, binary.Size(elf.Prog64{}))
 	for i := range uint64(header.Phnum) {
 		var segment elf.Prog64

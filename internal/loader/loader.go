@@ -160,7 +160,7 @@ func (l *Loader) load(name string) (*library, *protocol.ExecutorError) {
 		// Opening a FIFO would block, and a directory only confuses the linker.
 		return nil, invalid("package %q: %s is not a regular file", name, path)
 	}
-	if err := complete(path); err != nil {
+	if err := complete(path, uint64(info.Size())); err != nil {
 		return nil, invalid("package %q: %s: %v", name, path, err)
 	}
 	handle, err := open(l.unopened(name, path, info))
