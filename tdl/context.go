@@ -80,18 +80,33 @@ func NewCommitContext(jobID, instanceID, resourceGroupID uint64, outputs [][]byt
 	}, nil
 }
 
-// TaskGraphOutputs returns what the graph produced, one msgpack value each. ok is
-// false, with no error, if the context has none, as every context but a commit
-// task's. The error is an *[Error] of kind DeserializationError.
-func (c TaskContext) TaskGraphOutputs() (outputs [][]byte, ok bool, err error) {
+// GraphOutputs are the outputs of a task graph, one msgpack value each.
+type GraphOutputs [][]byte
+
+// Decode reads the i-th output, from 0, into what ptr points to. The error is an
+// *[Error] of kind DeserializationError, also if there is no such output.
+func (o GraphOutputs) Decode(i int, ptr any) error {
+	if i < 0 || i >= len(o) {
+		return Errorf(DeserializationError, "there is no output %d of the task graph, which has %d", i, len(o))
+	}
+	if err := DecodeValue(o[i], ptr); err != nil {
+		return Errorf(DeserializationError, "output %d of the task graph: %v", i, err.(*Error).Message)
+	}
+	return nil
+}
+
+// TaskGraphOutputs returns what the graph produced. ok is false, with no error, if
+// the context has none, as every context but a commit task's. The error is an
+// *[Error] of kind DeserializationError.
+func (c TaskContext) TaskGraphOutputs() (outputs GraphOutputs, ok bool, err error) {
 	if !c.hasOutputs {
 		return nil, false, nil
 	}
-	outputs, err = wire.DecodeOutputs(c.outputs)
+	values, err := wire.DecodeOutputs(c.outputs)
 	if err != nil {
 		return nil, true, Errorf(DeserializationError, "task graph outputs: %v", err)
 	}
-	return outputs, true, nil
+	return values, true, nil
 }
 
 // contextWire is the context on the wire: an array of exactly five, or a map of

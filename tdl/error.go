@@ -8,8 +8,11 @@ import (
 )
 
 // ErrorKind tells the kinds of task errors apart. The text is the variant's name
-// on the wire.
+// on the wire. A kind is itself an error that every [Error] of the kind is, so
+// that both sides can ask errors.Is(err, tdl.TaskNotFound).
 type ErrorKind string
+
+func (k ErrorKind) Error() string { return "task error of the kind " + string(k) }
 
 // The kinds of task errors.
 const (
@@ -33,21 +36,36 @@ const (
 type Error struct {
 	Kind    ErrorKind
 	Message string
+
+	wrapped error // by Errorf; it does not travel
 }
 
 func (e *Error) Error() string { return e.wire().Error() }
 
-// Is reports whether target is an *Error of the same kind whose message is the
-// same or empty, so that errors.Is(err, &Error{Kind: TaskNotFound}) asks for
-// the kind.
+// Is reports whether target is e's kind, or an *Error of the same kind whose
+// message is the same or empty.
 func (e *Error) Is(target error) bool {
+	if kind, ok := target.(ErrorKind); ok {
+		return kind == e.Kind
+	}
 	t, ok := target.(*Error)
 	return ok && t.Kind == e.Kind && (t.Message == "" || t.Message == e.Message)
 }
 
-// Errorf returns an *Error of the given kind.
+// Unwrap returns what [Errorf] wrapped, for the task's own side: only kind and
+// message travel.
+func (e *Error) Unwrap() error { return e.wrapped }
+
+// Errorf returns an *[Error] of the given kind. It formats as [fmt.Errorf] does,
+// also with %w.
 func Errorf(kind ErrorKind, format string, args ...any) *Error {
-	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+	err := fmt.Errorf(format, args...)
+	e := &Error{Kind: kind, Message: err.Error()}
+	switch err.(type) {
+	case interface{ Unwrap() error }, interface{ Unwrap() []error }:
+		e.wrapped = err
+	}
+	return e
 }
 
 func (e *Error) wire() *protocol.TdlError {

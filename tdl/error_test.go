@@ -35,15 +35,15 @@ func TestErrorTravels(t *testing.T) {
 		returned error
 		want     Error
 	}{
-		{"plain", io.ErrNoProgress, Error{ExecutionError, io.ErrNoProgress.Error()}},
-		{"an *Error", Errorf(Custom, "mine"), Error{Custom, "mine"}},
-		{"a wrapped *Error keeps its kind", fmt.Errorf("around: %w", Errorf(Custom, "mine")), Error{Custom, "around: mine"}},
-		{"joined", errors.Join(io.ErrNoProgress, Errorf(InvalidTaskContext, "mine")), Error{InvalidTaskContext, "mine"}},
-		{"a kind of its own", &Error{Kind: "Mine", Message: "m"}, Error{Custom, "m"}},
-		{"no text", &Error{Kind: ExecutionError}, Error{ExecutionError, ""}},
-		{"not UTF-8", errors.New("a\xffb"), Error{ExecutionError, "a\uFFFDb"}},
-		{"long", errors.New(strings.Repeat("x", 1<<20)), Error{ExecutionError, strings.Repeat("x", 1<<20)}},
-		{"a nil *Error", none, Error{ExecutionError, "the task returned a nil *tdl.Error as its error"}},
+		{"plain", io.ErrNoProgress, Error{Kind: ExecutionError, Message: io.ErrNoProgress.Error()}},
+		{"an *Error", Errorf(Custom, "mine"), Error{Kind: Custom, Message: "mine"}},
+		{"a wrapped *Error keeps its kind", fmt.Errorf("around: %w", Errorf(Custom, "mine")), Error{Kind: Custom, Message: "around: mine"}},
+		{"joined", errors.Join(io.ErrNoProgress, Errorf(InvalidTaskContext, "mine")), Error{Kind: InvalidTaskContext, Message: "mine"}},
+		{"a kind of its own", &Error{Kind: "Mine", Message: "m"}, Error{Kind: Custom, Message: "m"}},
+		{"no text", &Error{Kind: ExecutionError}, Error{Kind: ExecutionError, Message: ""}},
+		{"not UTF-8", errors.New("a\xffb"), Error{Kind: ExecutionError, Message: "a\uFFFDb"}},
+		{"long", errors.New(strings.Repeat("x", 1<<20)), Error{Kind: ExecutionError, Message: strings.Repeat("x", 1<<20)}},
+		{"a nil *Error", none, Error{Kind: ExecutionError, Message: "the task returned a nil *tdl.Error as its error"}},
 	} {
 		p := pack(t, Func("fail", func() (int, error) { return 5, c.returned }))
 		_, err := call(t, p, "fail")

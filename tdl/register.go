@@ -3,8 +3,12 @@ package tdl
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
+	"runtime"
+	"runtime/debug"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spider-go/spider/internal/msgpack"
 	"github.com/spider-go/spider/internal/wire"
@@ -13,8 +17,8 @@ import (
 
 // Package is what [Register] takes.
 type Package struct {
-	// Name must be the name of the package's directory. Required; not "." or
-	// "..", without '/' or NUL bytes.
+	// Name must be the name of the package's directory. Required; UTF-8, not
+	// "." or "..", without '/' or NUL bytes.
 	Name string
 
 	// Init, if set, runs once when an executor loads the package. An error
@@ -22,14 +26,24 @@ type Package struct {
 	// again.
 	Init func() error
 
+	// RecoverPanics turns a task's panic into an ExecutionError with the panic's
+	// message; the stack goes to stderr. The default, false, lets a panic end
+	// the process, which is the point of running in one: the parent learns
+	// message and stack, and nothing half-done lives on. A panic in another
+	// goroutine than the task's, and what the Go runtime calls a fatal error
+	// (a stack overflow, concurrent map writes), ends the process either way.
+	RecoverPanics bool
+
 	// Tasks are the tasks, made with [Func]. Their names must differ.
 	Tasks []Task
 }
 
 // Task is one task of a package, made with [Func].
 type Task struct {
-	name string
-	fn   any
+	name   string
+	fn     any
+	params []string
+	doc    string
 }
 
 // Func makes a task of a function of the form
@@ -38,15 +52,44 @@ type Task struct {
 //
 // with any number of parameters and results whose types have a form on the wire:
 // integers, floats, bool, string, slices (also []byte), arrays, maps, structs,
-// pointers (an option) and types made of these. What is wrong with fn is told by
-// [Register].
-func Func(name string, fn any) Task { return Task{name: name, fn: fn} }
+// pointers (an option), any, and types made of these; [Tuple], [Enum], [Unit] and
+// [Variants] make the shapes that Go has no type for. What is wrong with fn is
+// told by [Register].
+func Func(name string, fn any, options ...TaskOption) Task {
+	t := Task{name: name, fn: fn}
+	for _, option := range options {
+		option(&t)
+	}
+	return t
+}
 
-// Register declares the package that this library is. It is called once, from an
-// init function of the main package. Whatever is wrong with the registration is
-// not a panic, but the error that every executor gets when it loads the package.
+// TaskOption says more about a task, see [Params] and [Doc].
+type TaskOption func(*Task)
+
+// Params names the task's parameters, without the [TaskContext], for error
+// messages and for the package's description. Go does not keep the names of a
+// function's parameters, so without it they are only counted.
+func Params(names ...string) TaskOption { return func(t *Task) { t.params = names } }
+
+// Doc says in a line what the task does, for the package's description.
+func Doc(line string) TaskOption { return func(t *Task) { t.doc = line } }
+
+// Register declares the package that this program is. It is called once, from an
+// init function of the main package. Whatever is wrong with the registration, all
+// of it at once, is not a panic, but the error that every executor gets when it
+// loads the package, and what the program says when it is started by hand.
 func Register(p Package) {
-	registered.Set(compile(p))
+	if first, ok := registered.Get().(*pkg); ok {
+		first.fault = errors.Join(first.fault, fmt.Errorf(
+			"Register was called again, for package %q: a program is one package, so put its tasks into one call", p.Name))
+		return
+	}
+	c := compile(p)
+	if badName(p.Name) != "" {
+		// An executor would only see that the name is not the one it looks for.
+		fmt.Fprintln(os.Stderr, c.fault)
+	}
+	registered.Set(c)
 }
 
 // taskFunc is a compiled task.
@@ -56,14 +99,20 @@ type taskFunc struct {
 	params  []*msgpack.Codec // of the parameters after it
 	types   []reflect.Type
 	results []*msgpack.Codec // without the error
+
+	name  string
+	doc   string
+	names []string // of the parameters; nil if not given
 }
 
 // pkg is a compiled package.
 type pkg struct {
-	name  string
-	init  func() error
-	tasks map[string]*taskFunc
-	fault error // all that is wrong with the registration
+	name    string
+	init    func() error
+	recover bool
+	tasks   map[string]*taskFunc
+	order   []*taskFunc // as registered
+	fault   error       // all that is wrong with the registration
 }
 
 var (
@@ -71,25 +120,42 @@ var (
 	errorType   = reflect.TypeFor[error]()
 )
 
+// badName says what is wrong with a package's name.
+func badName(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
+		return "cannot be the name of a directory"
+	case !utf8.ValidString(name):
+		return "is not UTF-8"
+	}
+	return ""
+}
+
 func compile(p Package) *pkg {
-	c := &pkg{name: p.Name, init: p.Init, tasks: make(map[string]*taskFunc, len(p.Tasks))}
+	c := &pkg{name: p.Name, init: p.Init, recover: p.RecoverPanics, tasks: make(map[string]*taskFunc, len(p.Tasks))}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if p.Name == "" || p.Name == "." || p.Name == ".." || strings.ContainsAny(p.Name, "/\x00") {
-		fault("package name %q: it must be the name of a directory", p.Name)
+	if reason := badName(p.Name); reason != "" {
+		fault("package name %q %s", p.Name, reason)
 	}
 	for i, t := range p.Tasks {
 		if t.name == "" {
 			fault("task %d has no name", i)
 		}
+		if !utf8.ValidString(t.name) {
+			fault("task name %q is not UTF-8", t.name)
+		}
 		if c.tasks[t.name] != nil {
 			fault("task %q is registered twice", t.name)
 		}
-		f, err := compileFunc(t.fn)
+		f, err := compileFunc(t)
 		if err != nil {
 			fault("task %q: %w", t.name, err)
 		}
 		c.tasks[t.name] = f
+		c.order = append(c.order, f)
 	}
 	if len(faults) > 0 {
 		c.fault = fmt.Errorf("package %q is registered wrongly: %w", p.Name, errors.Join(faults...))
@@ -97,13 +163,16 @@ func compile(p Package) *pkg {
 	return c
 }
 
-func compileFunc(fn any) (*taskFunc, error) {
-	f := &taskFunc{fn: reflect.ValueOf(fn)}
+func compileFunc(task Task) (*taskFunc, error) {
+	f := &taskFunc{fn: reflect.ValueOf(task.fn), name: task.name, doc: task.doc}
+	var faults []error
+	if strings.ContainsAny(task.doc, "\r\n") || !utf8.ValidString(task.doc) {
+		faults = append(faults, fmt.Errorf("the doc %q is not one line of UTF-8", task.doc))
+	}
 	if !f.fn.IsValid() || f.fn.Kind() != reflect.Func || f.fn.IsNil() {
-		return f, fmt.Errorf("%T is not a function", fn)
+		return f, errors.Join(append(faults, fmt.Errorf("%T is not a function", task.fn))...)
 	}
 	t := f.fn.Type()
-	var faults []error
 	if t.IsVariadic() {
 		faults = append(faults, fmt.Errorf("a task cannot be variadic: take a slice"))
 	}
@@ -125,6 +194,10 @@ func compileFunc(fn any) (*taskFunc, error) {
 		f.types = append(f.types, t.In(i))
 		f.params = append(f.params, codec("parameter", len(f.types), t.In(i)))
 	}
+	if task.params != nil {
+		faults = append(faults, checkParams(task.params, len(f.params))...)
+		f.names = task.params
+	}
 	last := t.NumOut() - 1
 	if last < 0 || t.Out(last) != errorType {
 		faults = append(faults, fmt.Errorf("the last result must be error"))
@@ -136,19 +209,33 @@ func compileFunc(fn any) (*taskFunc, error) {
 	return f, errors.Join(faults...)
 }
 
+func checkParams(names []string, count int) (faults []error) {
+	if len(names) != count {
+		faults = append(faults, fmt.Errorf("Params names %d parameters, the function has %d", len(names), count))
+	}
+	seen := map[string]bool{}
+	for i, name := range names {
+		switch {
+		case name == "" || !utf8.ValidString(name):
+			faults = append(faults, fmt.Errorf("the name of parameter %d is empty or not UTF-8: %q", i+1, name))
+		case seen[name]:
+			faults = append(faults, fmt.Errorf("two parameters are named %q", name))
+		}
+		seen[name] = true
+	}
+	return faults
+}
+
 // Name implements [registered.Package].
 func (p *pkg) Name() string { return p.name }
 
 // Init implements [registered.Package].
 func (p *pkg) Init() []byte {
-	err := p.fault
-	if err == nil && p.init != nil {
-		err = p.init()
-	}
+	err := p.load()
 	if err == nil {
 		return nil
 	}
-	return asError(err).wire().Append(nil)
+	return err.wire().Append(nil)
 }
 
 // Execute implements [registered.Package]: the checks come in the order unknown
@@ -185,12 +272,15 @@ func (p *pkg) execute(dst []byte, task, context, inputs []byte) ([]byte, error) 
 		v := reflect.New(f.types[i]).Elem()
 		payload, _ := payloads.Next()
 		if _, err := codec.Decode(payload, v); err != nil {
-			return nil, Errorf(DeserializationError, "task %q: parameter %d of %d (%v): %v", task, i+1, len(f.params), f.types[i], err)
+			return nil, Errorf(DeserializationError, "task %q: parameter %s: %v", task, f.param(i), err)
 		}
 		args = append(args, v)
 	}
 
-	results := f.fn.Call(args)
+	results, err := p.call(f, args)
+	if err != nil {
+		return nil, err
+	}
 	last := len(results) - 1
 	if err, _ := results[last].Interface().(error); err != nil {
 		return nil, err
@@ -208,4 +298,49 @@ func (p *pkg) execute(dst []byte, task, context, inputs []byte) ([]byte, error) 
 		}
 	}
 	return dst, nil
+}
+
+// param says which parameter it is, and of which type.
+func (f *taskFunc) param(i int) string {
+	if f.names == nil {
+		return fmt.Sprintf("%d of %d (%v)", i+1, len(f.params), f.types[i])
+	}
+	return fmt.Sprintf("%d of %d, %s (%v)", i+1, len(f.params), f.names[i], f.types[i])
+}
+
+// call runs the function itself. A panic is not recovered unless the package wants
+// it, so that the process ends with the stack as it was.
+func (p *pkg) call(f *taskFunc, args []reflect.Value) (results []reflect.Value, err error) {
+	defer func() {
+		switch {
+		case results != nil:
+		case exiting():
+			// It would leave the process without a task, waiting for ever.
+			panic(fmt.Sprintf("task %q called runtime.Goexit: return an error instead", f.name))
+		case p.recover:
+			reason := recover()
+			fmt.Fprintf(os.Stderr, "panic in task %q, recovered: %v\n\n%s", f.name, reason, debug.Stack())
+			err = Errorf(ExecutionError, "panic: %v", reason)
+		}
+	}()
+	return f.fn.Call(args), nil
+}
+
+// exiting reports whether the deferred function that calls it runs because of
+// runtime.Goexit, and not because of a panic.
+func exiting() bool {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		frame, more := frames.Next()
+		switch frame.Function {
+		case "runtime.Goexit":
+			return true
+		case "runtime.gopanic":
+			return false
+		}
+		if !more {
+			return false
+		}
+	}
 }

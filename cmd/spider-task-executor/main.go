@@ -5,6 +5,9 @@
 // ends. It is started by a pool, by the spider command, or by any other program
 // that speaks the protocol; a person has no reason to start it by hand.
 //
+// As "spider-task-executor --describe PACKAGE" it prints what the package tells about
+// itself, as JSON, and exits: 0, or 1 with the reason on stderr.
+//
 // Environment:
 //
 //	SPIDER_TDL_PACKAGE_DIR  required: packages are <dir>/<name>/lib<name>.so
@@ -19,6 +22,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 
@@ -29,6 +33,13 @@ import (
 func init() { executor.LockMainThread() }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "--describe" {
+		if err := describe(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "spider-task-executor:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(executor.Main(executor.Config{
 		Open: func(log *slog.Logger) (executor.Runner, error) {
 			l, err := loader.New(os.Getenv(loader.EnvPackageDir), log)
@@ -39,4 +50,25 @@ func main() {
 		},
 		Protect: loader.Protect,
 	}))
+}
+
+// describe opens a package, which runs its code, so under the same protections.
+func describe(name string) error {
+	l, err := loader.New(os.Getenv(loader.EnvPackageDir), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	stdio, err := executor.TakeStdio()
+	if err != nil {
+		return err
+	}
+	if err := loader.Protect(executor.AllProtections); err != nil {
+		return err
+	}
+	text, err := l.Describe(name)
+	if err != nil {
+		return err
+	}
+	_, err = stdio.Write(append(text, '\n'))
+	return err
 }

@@ -30,7 +30,7 @@ func init() {
 	})
 }
 
-func main() {}
+func main() { tdl.Main() }
 
 // Result is what a search found.
 type Result struct {

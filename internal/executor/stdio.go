@@ -50,6 +50,17 @@ func takeStdio() (*conn, error) {
 	return &conn{in: in, out: out}, nil
 }
 
+// TakeStdio does that for a program that is no executor at the moment but has
+// code of packages in it.
+func TakeStdio() (io.ReadWriter, error) {
+	// Not the pointer as it is: nil would be no nil.
+	c, err := takeStdio()
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 func private(fd int) (int, error) {
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, privateFD)
 	if err != nil {

@@ -106,11 +106,11 @@ spider_bytes spider_get_name(void *fn)
 	return n;
 }
 
-spider_result spider_init(void *fn)
+spider_result spider_produce(void *fn)
 {
 	SpiderTdlResult r;
 
-	GUARDED("init", r = ((SpiderTdlInit)fn)());
+	GUARDED("init or describe", r = ((SpiderTdlInit)fn)());
 	flush_stdout();
 	/* It may have loaded libraries of its own. */
 	spider_adopt_handlers();

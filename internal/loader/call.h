@@ -27,7 +27,8 @@ void *spider_symbol(void *library, const char *name);
 
 SpiderTdlVersion spider_get_version(void *fn);
 spider_bytes spider_get_name(void *fn);
-spider_result spider_init(void *fn);
+/* A function that takes nothing: init or describe. */
+spider_result spider_produce(void *fn);
 spider_result spider_execute(void *fn, const void *task, size_t task_len, const void *ctx,
 			     size_t ctx_len, const void *inputs, size_t inputs_len);
 void spider_free(uintptr_t ptr);

@@ -11,6 +11,7 @@ package loader
 import "C"
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -146,26 +147,9 @@ func taskError(payload []byte, pkg, task string) *protocol.ExecutorError {
 // load opens a package and checks it. Failures are not remembered: a package
 // that was missing or broken may be there at the next request.
 func (l *Loader) load(name string) (*library, *protocol.ExecutorError) {
-	if reason := badName(name); reason != "" {
-		return nil, invalid("package name %q %s: a package is named like its directory below %s", name, reason, l.dir)
-	}
-	path := filepath.Join(l.dir, name, "lib"+name+".so")
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, invalid("package %q: there is no file %s", name, path)
-	case err != nil:
-		return nil, invalid("package %q: %v", name, err)
-	case !info.Mode().IsRegular():
-		// Opening a FIFO would block, and a directory only confuses the linker.
-		return nil, invalid("package %q: %s is not a regular file", name, path)
-	}
-	if err := complete(path, uint64(info.Size())); err != nil {
-		return nil, invalid("package %q: %s: %v", name, path, err)
-	}
-	handle, err := open(l.unopened(name, path, info))
-	if err != nil {
-		return nil, invalid("package %q: %v", name, err)
+	handle, info, failure := l.open(name)
+	if failure != nil {
+		return nil, failure
 	}
 	lib, failure := check(handle, name)
 	if failure != nil {
@@ -176,6 +160,56 @@ func (l *Loader) load(name string) (*library, *protocol.ExecutorError) {
 	}
 	delete(l.attempts, name)
 	return lib, nil
+}
+
+// Describe opens a package and returns what its describe symbol tells: JSON, as
+// tdl.h says. Its init function does not run. The error says that the package
+// cannot be used, or that it does not describe itself.
+func (l *Loader) Describe(name string) ([]byte, error) {
+	handle, _, failure := l.open(name)
+	if failure == nil {
+		failure = identify(handle, name)
+	}
+	if failure != nil {
+		return nil, failure
+	}
+	describe := symbol(handle, C.SPIDER_TDL_SYMBOL_DESCRIBE)
+	if describe == nil {
+		return nil, fmt.Errorf("package %q does not describe itself: it has no %s", name, C.SPIDER_TDL_SYMBOL_DESCRIBE)
+	}
+	text, failed, err := produce(describe)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("package %q: describe %w", name, err)
+	case failed:
+		return nil, fmt.Errorf("package %q cannot describe itself: %w", name, taskError(text, name, "describe"))
+	}
+	return text, nil
+}
+
+// open opens a package's library.
+func (l *Loader) open(name string) (handle unsafe.Pointer, info os.FileInfo, _ *protocol.ExecutorError) {
+	if reason := badName(name); reason != "" {
+		return nil, nil, invalid("package name %q %s: a package is named like its directory below %s", name, reason, l.dir)
+	}
+	path := filepath.Join(l.dir, name, "lib"+name+".so")
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, invalid("package %q: there is no file %s", name, path)
+	case err != nil:
+		return nil, nil, invalid("package %q: %v", name, err)
+	case !info.Mode().IsRegular():
+		// Opening a FIFO would block, and a directory only confuses the linker.
+		return nil, nil, invalid("package %q: %s is not a regular file", name, path)
+	}
+	if err := complete(path, uint64(info.Size())); err != nil {
+		return nil, nil, invalid("package %q: %s: %v", name, path, err)
+	}
+	if handle, err = dlopen(l.unopened(name, path, info)); err != nil {
+		return nil, nil, invalid("package %q: %v", name, err)
+	}
+	return handle, info, nil
 }
 
 // unopened returns a path to the package's file by which the dynamic linker does
@@ -210,7 +244,7 @@ func badName(name string) string {
 	return ""
 }
 
-func open(path string) (unsafe.Pointer, error) {
+func dlopen(path string) (unsafe.Pointer, error) {
 	cpath := C.CString(path)
 	defer C.free(unsafe.Pointer(cpath))
 	var text *C.char
@@ -231,14 +265,31 @@ func symbol(handle unsafe.Pointer, name string) unsafe.Pointer {
 // check asks an open library who it is, in the order of the ABI: version, name,
 // init, execute.
 func check(handle unsafe.Pointer, name string) (*library, *protocol.ExecutorError) {
+	if failure := identify(handle, name); failure != nil {
+		return nil, failure
+	}
+	if initialise := symbol(handle, C.SPIDER_TDL_SYMBOL_INIT); initialise != nil {
+		if failure := runInit(initialise, name); failure != nil {
+			return nil, failure
+		}
+	}
+	execute := symbol(handle, C.SPIDER_TDL_SYMBOL_EXECUTE)
+	if execute == nil {
+		return nil, missing(name, C.SPIDER_TDL_SYMBOL_EXECUTE)
+	}
+	return &library{execute: execute}, nil
+}
+
+// identify checks that an open library is the package it should be.
+func identify(handle unsafe.Pointer, name string) *protocol.ExecutorError {
 	getVersion := symbol(handle, C.SPIDER_TDL_SYMBOL_GET_VERSION)
 	if getVersion == nil {
-		return nil, missing(name, C.SPIDER_TDL_SYMBOL_GET_VERSION)
+		return missing(name, C.SPIDER_TDL_SYMBOL_GET_VERSION)
 	}
 	v := C.spider_get_version(getVersion)
 	version := protocol.Version{Major: uint32(v.major), Minor: uint32(v.minor), Patch: uint32(v.patch)}
 	if !compatible(version, Version) {
-		return nil, &protocol.ExecutorError{
+		return &protocol.ExecutorError{
 			Variant:  protocol.IncompatibleVersion,
 			Package:  version,
 			Executor: Version,
@@ -247,55 +298,53 @@ func check(handle unsafe.Pointer, name string) (*library, *protocol.ExecutorErro
 
 	getName := symbol(handle, C.SPIDER_TDL_SYMBOL_GET_NAME)
 	if getName == nil {
-		return nil, missing(name, C.SPIDER_TDL_SYMBOL_GET_NAME)
+		return missing(name, C.SPIDER_TDL_SYMBOL_GET_NAME)
 	}
 	n := C.spider_get_name(getName)
 	if !plausible(n.ptr, n.len) {
-		return nil, invalid("package %q declares a name of %d bytes at address %#x, which cannot be", name, uint64(n.len), uint64(n.ptr))
+		return invalid("package %q declares a name of %d bytes at address %#x, which cannot be", name, uint64(n.len), uint64(n.ptr))
 	}
 	declared := string(view(n.ptr, n.len))
 	if !utf8.ValidString(declared) {
-		return nil, &protocol.ExecutorError{
+		return &protocol.ExecutorError{
 			Variant: protocol.InvalidUtf8,
 			Message: fmt.Sprintf("package %q declares a name that is not UTF-8: %q", name, declared),
 		}
 	}
 	if declared != name {
-		return nil, invalid("package %q declares the name %q: directory, file and declared name must agree", name, declared)
+		return invalid("package %q declares the name %q: directory, file and declared name must agree", name, declared)
 	}
-
-	if initialise := symbol(handle, C.SPIDER_TDL_SYMBOL_INIT); initialise != nil {
-		if failure := runInit(initialise, name); failure != nil {
-			return nil, failure
-		}
-	}
-
-	execute := symbol(handle, C.SPIDER_TDL_SYMBOL_EXECUTE)
-	if execute == nil {
-		return nil, missing(name, C.SPIDER_TDL_SYMBOL_EXECUTE)
-	}
-	return &library{execute: execute}, nil
+	return nil
 }
 
 func runInit(initialise unsafe.Pointer, name string) *protocol.ExecutorError {
-	r := C.spider_init(initialise)
+	payload, failed, err := produce(initialise)
+	if err != nil {
+		return invalid("package %q: init %v", name, err)
+	}
+	if !failed {
+		return nil
+	}
+	te, err := protocol.DecodeTdlError(payload)
+	if err != nil {
+		return &protocol.ExecutorError{
+			Variant: protocol.ErrorPayloadDeserializationFailure,
+			Message: fmt.Sprintf("package %q: init failed with an error of %d bytes that is not a TdlError: %v", name, len(payload), err),
+		}
+	}
+	return &protocol.ExecutorError{Variant: protocol.PackageInitError, Task: te}
+}
+
+// produce calls a function that takes nothing, and returns a copy of its result.
+func produce(fn unsafe.Pointer) (result []byte, failed bool, err error) {
+	r := C.spider_produce(fn)
 	if !plausible(r.ptr, r.len) {
-		return invalid("package %q: init returned %d bytes at address %#x, which cannot be", name, uint64(r.len), uint64(r.ptr))
+		return nil, false, fmt.Errorf("returned %d bytes at address %#x, which cannot be", uint64(r.len), uint64(r.ptr))
 	}
 	if r.ptr != 0 {
 		defer C.spider_free(r.ptr)
 	}
-	if !r.is_error {
-		return nil
-	}
-	te, err := protocol.DecodeTdlError(view(r.ptr, r.len))
-	if err != nil {
-		return &protocol.ExecutorError{
-			Variant: protocol.ErrorPayloadDeserializationFailure,
-			Message: fmt.Sprintf("package %q: init failed with an error of %d bytes that is not a TdlError: %v", name, r.len, err),
-		}
-	}
-	return &protocol.ExecutorError{Variant: protocol.PackageInitError, Task: te}
+	return bytes.Clone(view(r.ptr, r.len)), bool(r.is_error), nil
 }
 
 // compatible tells whether a host of one version may call a package of another.

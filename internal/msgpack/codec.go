@@ -35,11 +35,13 @@ func newRoom(input int) room {
 	return room{nesting: maxNesting, enums: maxEnums, ahead: input + min(16*input, 1<<20)}
 }
 
-// shape is how one kind of type is written and read. decode gets a settable v
-// and overwrites all of it but the fields that are no part of the value.
+// shape is how one kind of type is written, read and described. decode gets a
+// settable v and overwrites all of it but the fields that are no part of the
+// value. notation gets the codec's type, see [Notation].
 type shape interface {
 	encode(dst []byte, v reflect.Value, r room) ([]byte, error)
 	decode(b []byte, v reflect.Value, r room) ([]byte, error)
+	notation(n *Notation, t reflect.Type) string
 }
 
 // Codec encodes and decodes the values of one type. It is immutable and safe

@@ -36,7 +36,8 @@ var rooms = map[string]room{
 	"cmd/spider-task-executor": {imports: []string{"internal/executor", "internal/loader"}},
 
 	"pool":                    {imports: []string{"internal/protocol", "internal/timeslice", "tdl"}, pure: true},
-	"tdl":                     {imports: []string{"internal/wire", "internal/msgpack", "internal/protocol", "tdl/internal/registered"}, pure: true},
+	"tdl":                     {imports: []string{"internal/executor", "internal/wire", "internal/msgpack", "internal/protocol", "tdl/internal/registered"}, pure: true},
+	"tdl/tdltest":             {imports: []string{"pool", "tdl", "tdl/internal/registered", "internal/protocol"}, pure: true},
 	"tdl/cshared":             {imports: []string{"internal/timeslice", "tdl/internal/registered"}, cgo: true},
 	"tdl/internal/registered": {pure: true},
 
@@ -60,6 +61,8 @@ var rooms = map[string]room{
 	"internal/tasktest/packages/gobehave": {
 		imports: []string{"tdl", "tdl/cshared"}, testing: true,
 	},
+	"internal/tasktest/packages/gorecover": {imports: []string{"tdl", "tdl/cshared"}, testing: true},
+	"internal/tasktest/packages/gofaulty":  {imports: []string{"tdl", "tdl/cshared"}, testing: true},
 	"internal/tasktest/packages/integration_test_tasks": {
 		imports: []string{"tdl", "tdl/cshared", "internal/tasktest/instrument"}, cgo: true, testing: true,
 	},

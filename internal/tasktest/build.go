@@ -19,16 +19,27 @@ type Built struct {
 	// named in SPIDER_TEST_WITHOUT.
 	Unprotected string
 
-	// Packages is the package directory.
+	// Packages is the package directory: libraries, and the example packages as
+	// programs too.
 	Packages string
+
+	// SelfHosted is a package directory with the Go packages as programs only.
+	SelfHosted string
 }
 
 // goPackages are the Go packages that are staged, by the folder of their source.
-var goPackages = []struct{ name, source, flags string }{
-	{"integration_test_tasks", "./internal/tasktest/packages/integration_test_tasks", ""},
-	{"gobehave", "./internal/tasktest/packages/gobehave", ""},
-	{"gobehave2", "./internal/tasktest/packages/gobehave", "-X main.name=gobehave2"},
-	{"logsearch", "./examples/logsearch", ""},
+var goPackages = []struct {
+	name, source string
+	flags        string // of the linker
+	cgo          bool   // it has C of its own
+	example      bool
+}{
+	{name: "integration_test_tasks", source: "./internal/tasktest/packages/integration_test_tasks", cgo: true},
+	{name: "gobehave", source: "./internal/tasktest/packages/gobehave"},
+	{name: "gobehave2", source: "./internal/tasktest/packages/gobehave", flags: "-X main.name=gobehave2"},
+	{name: "gorecover", source: "./internal/tasktest/packages/gorecover"},
+	{name: "gofaulty", source: "./internal/tasktest/packages/gofaulty"},
+	{name: "logsearch", source: "./examples/logsearch", example: true},
 }
 
 // Build stages everything below the module's build folder, once per process;
@@ -57,6 +68,7 @@ func Stage(dir string) (Built, error) {
 		Executor:    filepath.Join(dir, "bin", "spider-task-executor"),
 		Unprotected: filepath.Join(dir, "test", "unprotected"),
 		Packages:    filepath.Join(dir, "tdl_packages"),
+		SelfHosted:  filepath.Join(dir, "test", "self_hosted"),
 	}
 	unlock, err := lock(dir)
 	if err != nil {
@@ -65,12 +77,22 @@ func Stage(dir string) (Built, error) {
 	defer unlock()
 
 	g := goBuild{root: root, objects: filepath.Join(dir, "obj")}
-	g.program(built.Spider, "./cmd/spider")
-	g.program(built.Executor, "./cmd/spider-task-executor")
-	g.program(built.Unprotected, "./internal/tasktest/unprotected")
+	g.build(built.Spider, "./cmd/spider", "CGO_ENABLED=1")
+	g.build(built.Executor, "./cmd/spider-task-executor", "CGO_ENABLED=1")
+	g.build(built.Unprotected, "./internal/tasktest/unprotected", "CGO_ENABLED=1")
 	for _, p := range goPackages {
-		g.build(filepath.Join(built.Packages, p.name, "lib"+p.name+".so"), p.source,
+		g.build(filepath.Join(built.Packages, p.name, "lib"+p.name+".so"), p.source, "CGO_ENABLED=1",
 			"-buildmode=c-shared", "-ldflags="+p.flags)
+		program := filepath.Join(built.SelfHosted, p.name, p.name)
+		// Without cgo where it can be: it starts in half the time.
+		cgo := "CGO_ENABLED=0"
+		if p.cgo {
+			cgo = "CGO_ENABLED=1"
+		}
+		g.build(program, p.source, cgo, "-ldflags="+p.flags)
+		if p.example {
+			g.copy(program, filepath.Join(built.Packages, p.name, p.name))
+		}
 	}
 	if g.err != nil {
 		return Built{}, g.err
@@ -106,21 +128,25 @@ type goBuild struct {
 	err     error
 }
 
-func (g *goBuild) program(target, source string) { g.build(target, source) }
-
-func (g *goBuild) build(target, source string, flags ...string) {
+func (g *goBuild) build(target, source, cgo string, flags ...string) {
 	if g.err != nil {
 		return
 	}
 	object := filepath.Join(g.objects, filepath.Base(target))
 	cmd := exec.Command("go", append(append([]string{"build", "-o", object}, flags...), source)...)
 	cmd.Dir = g.root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	cmd.Env = append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		g.err = fmt.Errorf("go build %s: %w\n%s", source, err, out)
 		return
 	}
 	g.err = install(object, target)
+}
+
+func (g *goBuild) copy(from, to string) {
+	if g.err == nil {
+		g.err = install(from, to)
+	}
 }
 
 // install puts a copy of object at target by rename, unless it is there already.

@@ -54,6 +54,11 @@ SpiderTdlResult __spider_tdl_package_init(void)
 	return present(spiderInit());
 }
 
+SpiderTdlResult __spider_tdl_package_describe(void)
+{
+	return present(spiderDescribe());
+}
+
 static uintptr_t address(const void *ptr, size_t len)
 {
 	return len != 0 ? (uintptr_t)ptr : 0;

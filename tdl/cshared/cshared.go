@@ -11,6 +11,8 @@ void spider_restore_open_files(void);
 import "C"
 
 import (
+	"fmt"
+	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
@@ -22,12 +24,8 @@ import (
 	"github.com/spider-go/spider/tdl/internal/registered"
 )
 
-// maxStack bounds a goroutine's stack: endless recursion then ends the process
-// in a tenth of a second instead of after a gigabyte.
-const maxStack = 64 << 20
-
 func init() {
-	debug.SetMaxStack(maxStack)
+	debug.SetMaxStack(registered.MaxStack)
 	C.spider_restore_open_files()
 	// Otherwise this Go runtime ends the process when it writes to a stderr
 	// that nobody reads any more.
@@ -51,14 +49,14 @@ var (
 	slice timeslice.Slice
 )
 
-// keepResult is the largest result buffer, in bytes, that is kept for the next
-// call.
-const keepResult = 1 << 20
-
 //export spiderName
 func spiderName(out *C.SpiderTdlCharArray) {
 	if name == nil {
-		if p := registered.Get(); p != nil {
+		p := registered.Get()
+		if p == nil {
+			// The executor will only see a name that is not the one it looks for.
+			fmt.Fprintln(os.Stderr, "this library registers no package: call tdl.Register in an init function")
+		} else {
 			name, nameLen = C.CString(p.Name()), C.size_t(len(p.Name()))
 		}
 	}
@@ -76,12 +74,21 @@ func spiderInit() C.SpiderTdlResult {
 	return lend(failure, failure != nil)
 }
 
+//export spiderDescribe
+func spiderDescribe() C.SpiderTdlResult {
+	p := registered.Get()
+	if p == nil {
+		return C.SpiderTdlResult{is_error: true}
+	}
+	return lend(p.Describe())
+}
+
 //export spiderExecute
 func spiderExecute(task C.uintptr_t, taskLen C.size_t, ctx C.uintptr_t, ctxLen C.size_t, inputs C.uintptr_t, inputsLen C.size_t) C.SpiderTdlResult {
 	var failed bool
 	result, failed = registered.Get().Execute(result[:0], view(task, taskLen), view(ctx, ctxLen), view(inputs, inputsLen))
 	r := lend(result, failed)
-	if cap(result) > keepResult {
+	if cap(result) > registered.KeepResult {
 		result = nil
 	}
 	slice.Yield(time.Now())

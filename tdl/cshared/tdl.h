@@ -19,6 +19,7 @@
  *   __spider_tdl_package_get_name      required   called second
  *   __spider_tdl_package_init          optional   called third, once per load
  *   __spider_tdl_package_execute       required   called once per request
+ *   __spider_tdl_package_describe      optional   called by tools, see below
  *   All calls come from one thread, which lives as long as the process.
  *
  *   gcc -shared -fPIC -O2 -o lib<name>.so <name>.c
@@ -55,6 +56,24 @@
  *
  *   Check, in this order: is the task known (else TaskNotFound with its name),
  *   does the context decode, do the inputs decode (else DeserializationError).
+ *
+ * WHAT DESCRIBE RETURNS
+ *   Optional, for people and tools: without it a package loads and runs just
+ *   the same. is_error is false and the bytes are one JSON object in UTF-8,
+ *   not a payload sequence; every key but "describe" and "tasks" may be left
+ *   out, and unknown keys are ignored:
+ *     {"describe": 1, "name": "geo", "abi": "0.1.0", "sdk": "none, tdl.h",
+ *      "build": {"language": "C", "compiler": "gcc 14.2"},
+ *      "types": {"Point": {"kind": "struct", "fields": [
+ *          {"name": "x", "type": "double"}, {"name": "y", "type": "double"}]}},
+ *      "tasks": [{"name": "mean", "doc": "The centre of the points.",
+ *          "params": [{"name": "points", "type": "List<Point>"}],
+ *          "results": [{"type": "Option<Point>"}]}]}
+ *   A type is one of bool, int8 ... int64, uint8 ... uint64, float (32 bits),
+ *   double (64), string, unit, any, List<T>, Array<T, N>, Map<K, V>, Option<T>,
+ *   Tuple<A, B, ...>, or a name that "types" defines: {"kind": "struct" or
+ *   "tuple", "fields": [...]}, {"kind": "enum", "variants": [...]}, where a
+ *   variant without a value has no type, or {"kind": "opaque"}.
  *
  * WHAT A TASK MAY DO
  *   It may crash, hang or exit: that costs this process, and the parent learns
@@ -119,11 +138,13 @@ typedef SpiderTdlCharArray (*SpiderTdlGetName)(void);
 typedef SpiderTdlResult (*SpiderTdlInit)(void);
 typedef SpiderTdlResult (*SpiderTdlExecute)(SpiderTdlCharArray task, SpiderTdlByteArray ctx,
 					    SpiderTdlByteArray inputs);
+typedef SpiderTdlResult (*SpiderTdlDescribe)(void);
 
 #define SPIDER_TDL_SYMBOL_GET_VERSION "__spider_tdl_package_get_version"
 #define SPIDER_TDL_SYMBOL_GET_NAME "__spider_tdl_package_get_name"
 #define SPIDER_TDL_SYMBOL_INIT "__spider_tdl_package_init"
 #define SPIDER_TDL_SYMBOL_EXECUTE "__spider_tdl_package_execute"
+#define SPIDER_TDL_SYMBOL_DESCRIBE "__spider_tdl_package_describe"
 
 /* What a package defines. SPIDER_TDL_EXPORT keeps the symbols visible under
  * -fvisibility=hidden. */
@@ -135,6 +156,7 @@ SPIDER_TDL_EXPORT SpiderTdlResult __spider_tdl_package_init(void);
 SPIDER_TDL_EXPORT SpiderTdlResult __spider_tdl_package_execute(SpiderTdlCharArray task,
 							       SpiderTdlByteArray ctx,
 							       SpiderTdlByteArray inputs);
+SPIDER_TDL_EXPORT SpiderTdlResult __spider_tdl_package_describe(void);
 
 /* The pointer to return with len 0: valid, never read, never freed. */
 static inline uint8_t *spider_tdl_no_bytes(void)

@@ -12,12 +12,26 @@ type Package interface {
 	// or nil.
 	Init() []byte
 
+	// Describe returns the package's description, or an encoded TdlError if
+	// failed.
+	Describe() (_ []byte, failed bool)
+
 	// Execute runs a task and appends its outputs, or an encoded TdlError if
 	// failed, to dst. The arguments are valid only during the call.
 	Execute(dst, task, context, inputs []byte) (_ []byte, failed bool)
 }
 
 var current Package
+
+const (
+	// MaxStack bounds a goroutine's stack, in bytes: endless recursion then ends
+	// the process in a tenth of a second instead of after a gigabyte.
+	MaxStack = 64 << 20
+
+	// KeepResult is the largest result buffer, in bytes, that is kept for the
+	// next call.
+	KeepResult = 1 << 20
+)
 
 // Set makes p the package of this process image. It is called from an init
 // function, so nothing runs beside it.

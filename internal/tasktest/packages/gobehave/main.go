@@ -36,7 +36,7 @@ func init() {
 	})
 }
 
-func main() {}
+func main() { tdl.Main() }
 
 // hidden is nil, but the compiler cannot know.
 var hidden *int

@@ -32,7 +32,7 @@ func init() {
 	})
 }
 
-func main() {}
+func main() { tdl.Main() }
 
 var initialised bool
 

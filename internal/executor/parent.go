@@ -1,0 +1,64 @@
+package executor
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// parentLook is how often to look for the parent where it cannot be waited for.
+const parentLook = 100 * time.Millisecond
+
+// WatchParent ends the process, and its group if it leads one, when the parent
+// ends. It is for executors without native code: a goroutine waits, and what keeps
+// Go code from running keeps it from acting.
+func WatchParent() error {
+	parent := unix.Getppid()
+	if parent == 0 {
+		// It is in another PID namespace, and cannot be watched.
+		return nil
+	}
+	pidfd, err := unix.PidfdOpen(parent, 0)
+	if err != nil {
+		pidfd = -1
+	} else if pidfd, err = moveAway(pidfd); err != nil {
+		return fmt.Errorf("move the parent's pidfd: %w", err)
+	}
+	if unix.Getppid() != parent {
+		// It ended meanwhile, and the pidfd may be a stranger's.
+		endProcess()
+	}
+	go func() {
+		for {
+			if pidfd < 0 {
+				time.Sleep(parentLook)
+			} else if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, -1); n > 0 && unix.Getppid() == parent {
+				// A task closed the descriptor, or put its own there.
+				pidfd = -1
+			}
+			if unix.Getppid() != parent {
+				endProcess()
+			}
+		}
+	}()
+	return nil
+}
+
+// moveAway gives fd a number out of the tasks' way.
+func moveAway(fd int) (int, error) {
+	moved, err := private(fd)
+	unix.Close(fd)
+	return moved, err
+}
+
+// endProcess kills the process's group, which holds what tasks have forked, if the
+// group is its own, and the process.
+func endProcess() {
+	self := os.Getpid()
+	if unix.Getpgrp() == self {
+		_ = unix.Kill(-self, unix.SIGKILL)
+	}
+	_ = unix.Kill(self, unix.SIGKILL)
+}
