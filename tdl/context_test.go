@@ -339,6 +339,54 @@ func TestTaskID(t *testing.T) {
 	}
 }
 
+func TestGraphOutputsDecode(t *testing.T) {
+	t.Parallel()
+	ctx, err := NewCommitContext(1, 2, 3, [][]byte{{5}, {0xa1, 'x'}, {0x92, 1, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs, ok, err := ctx.TaskGraphOutputs()
+	if err != nil || !ok || len(outputs) != 3 {
+		t.Fatal(outputs, ok, err)
+	}
+	var (
+		n    int
+		s    string
+		list []int
+	)
+	if err := errors.Join(outputs.Decode(0, &n), outputs.Decode(1, &s), outputs.Decode(2, &list)); err != nil || n != 5 || s != "x" || !slices.Equal(list, []int{1, 2}) {
+		t.Errorf("%d %q %v, %v", n, s, list, err)
+	}
+	for i, says := range map[int]string{-1: "no output -1", 3: "no output 3", 1: "output 1"} {
+		if err := outputs.Decode(i, &n); !errors.Is(err, DeserializationError) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
+// A type with its own encoding is made of values: read in turn, appended in turn.
+func TestReadAndAppendValue(t *testing.T) {
+	t.Parallel()
+	b, err := AppendValue([]byte("before"), 300)
+	if err == nil {
+		b, err = AppendValue(b, "x")
+	}
+	if err != nil || string(b) != "before\xcd\x01\x2c\xa1x" {
+		t.Fatalf("%x, %v", b, err)
+	}
+	var n int
+	rest, err := ReadValue(b[len("before"):], &n)
+	if err != nil || n != 300 || string(rest) != "\xa1x" {
+		t.Errorf("%d, %x, %v", n, rest, err)
+	}
+	if _, err := ReadValue(rest, &n); !errors.Is(err, DeserializationError) {
+		t.Errorf("%v", err)
+	}
+	if _, err := AppendValue(nil, make(chan int)); !errors.Is(err, SerializationError) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestDecodeValue(t *testing.T) {
 	t.Parallel()
 	var s string

@@ -68,9 +68,27 @@ func TestErrorIs(t *testing.T) {
 		{&Error{Kind: ExecutionError, Message: "mine"}, false},
 		{&Error{}, false},
 		{io.EOF, false},
+		{Custom, true},
+		{ExecutionError, false},
 	} {
 		if got := errors.Is(err, c.target); got != c.want {
 			t.Errorf("%#v: %v", c.target, got)
 		}
+	}
+}
+
+// What Errorf wraps is found on the task's own side.
+func TestErrorfWraps(t *testing.T) {
+	t.Parallel()
+	err := error(Errorf(Custom, "around %w", io.EOF))
+	if !errors.Is(err, io.EOF) || !errors.Is(err, Custom) || err.Error() != "around EOF" {
+		t.Errorf("%v", err)
+	}
+	err = Errorf(Custom, "%w and %w", io.EOF, Errorf(TaskNotFound, "inner"))
+	if !errors.Is(err, io.EOF) || !errors.Is(err, TaskNotFound) || asError(err).Kind != Custom {
+		t.Errorf("%v", err)
+	}
+	if errors.Unwrap(Errorf(Custom, "plain %v", io.EOF)) != nil {
+		t.Error("it wraps what it only prints")
 	}
 }

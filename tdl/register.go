@@ -69,7 +69,9 @@ type TaskOption func(*Task)
 // Params names the task's parameters, without the [TaskContext], for error
 // messages and for the package's description. Go does not keep the names of a
 // function's parameters, so without it they are only counted.
-func Params(names ...string) TaskOption { return func(t *Task) { t.params = names } }
+func Params(names ...string) TaskOption {
+	return func(t *Task) { t.params = append([]string{}, names...) }
+}
 
 // Doc says in a line what the task does, for the package's description.
 func Doc(line string) TaskOption { return func(t *Task) { t.doc = line } }

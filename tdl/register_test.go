@@ -120,6 +120,18 @@ func TestRegistrationFaults(t *testing.T) {
 		{"context second", Package{Name: "p", Tasks: tasks(func(int, TaskContext) error { return nil })}, []string{"parameter 2", "first parameter"}},
 		{"context as a result", Package{Name: "p", Tasks: tasks(func() (TaskContext, error) { return TaskContext{}, nil })}, []string{"result 1", "TaskContext"}},
 
+		{"name not UTF-8", Package{Name: "a\xff"}, []string{"package name", "not UTF-8"}},
+		{"task not UTF-8", Package{Name: "p", Tasks: []Task{Func("a\xff", nothing)}}, []string{"not UTF-8"}},
+		{"fewer names", Package{Name: "p", Tasks: []Task{Func("task", id[int], Params())}}, []string{"Params names 0 parameters, the function has 1"}},
+		{"more names", Package{Name: "p", Tasks: []Task{Func("task", id[int], Params("a", "b"))}}, []string{"Params names 2 parameters, the function has 1"}},
+		{"the context is not named", Package{Name: "p", Tasks: []Task{
+			Func("task", func(TaskContext, int, int) error { return nil }, Params("a", "b"))}}, nil},
+		{"a name twice", Package{Name: "p", Tasks: []Task{
+			Func("task", func(int, int) error { return nil }, Params("a", "a"))}}, []string{`two parameters are named "a"`}},
+		{"an empty name", Package{Name: "p", Tasks: []Task{Func("task", id[int], Params(""))}}, []string{"parameter 1"}},
+		{"doc of two lines", Package{Name: "p", Tasks: []Task{Func("task", nothing, Doc("a\nb"))}}, []string{"one line"}},
+		{"options of what is no function", Package{Name: "p", Tasks: []Task{Func("task", 1, Doc("a\nb"), Params("x"))}}, []string{"one line", "not a function"}},
+
 		{"all at once", Package{Name: "a/b", Tasks: []Task{
 			Func("x", 1), Func("x", nothing), Func("", nothing),
 			Func("y", func(chan int, complex128, ...int) (uintptr, int) { return 0, 0 }),
@@ -234,6 +246,30 @@ func TestContextParameter(t *testing.T) {
 			if diff := cmp.Diff(want, got, compareContexts); diff != "" {
 				t.Errorf("%s: %s", task, diff)
 			}
+		}
+	}
+}
+
+// A parameter that has a name is named in errors.
+func TestParamNames(t *testing.T) {
+	t.Parallel()
+	p := pack(t, Func("task", func(ctx TaskContext, s string, n uint8) error { return nil }, Params("text", "count")))
+	_, err := call(t, p, "task", "s", 256)
+	if err == nil || !strings.Contains(err.Error(), `task "task": parameter 2 of 2, count (uint8): `) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Where in a parameter the wrong value is stands in the error.
+func TestErrorPath(t *testing.T) {
+	t.Parallel()
+	type item struct{ Sizes []uint8 }
+	p := pack(t, Func("task", func([]map[string]item) error { return nil }, Params("items")))
+	bad := []map[string]any{{}, {"key": []any{[]int{1, 2, 300}}}}
+	_, err := call(t, p, "task", bad)
+	for _, part := range []string{`task "task"`, "1 of 1, items", "[1]", "key", "sizes", "[2]", "uint8", "300"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("lacks %q: %v", part, err)
 		}
 	}
 }

@@ -25,8 +25,11 @@ import (
 
 func init() {
 	tdl.Register(tdl.Package{
-		Name:  "logsearch",
-		Tasks: []tdl.Task{tdl.Func("search", search)},
+		Name: "logsearch",
+		Tasks: []tdl.Task{
+			tdl.Func("search", search, tdl.Params("path", "pattern", "limit"),
+				tdl.Doc("Searches a file for a regular expression; returns counts and the first limit matches.")),
+		},
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/spider-go/spider/tdl"
+	"github.com/spider-go/spider/tdl/tdltest"
 )
 
 func TestScan(t *testing.T) {
@@ -133,5 +134,41 @@ func TestSearch(t *testing.T) {
 		if err == nil || c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// The task answers the same in the test's process, as a library in the executor, and
+// as a program.
+func TestTask(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte("error: 1\nfine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		on   func(testing.TB) *tdltest.Runner
+	}{{"in process", tdltest.InProcess}, {"in executor", tdltest.InExecutor}, {"self-hosted", tdltest.SelfHosted}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			runner := c.on(t)
+			var got Result
+			want := Result{Lines: 2, Bytes: 14, Matched: 1, First: []Match{{1, "error: 1"}}}
+			if err := runner.Call("search", path, "^error", 10).Into(&got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			if err := runner.Call("search", path, "(", 10).Err; !errors.Is(err, tdl.ExecutionError) {
+				t.Errorf("a bad pattern: %v", err)
+			}
+			if err := runner.Call("search", path, 5, 10).Err; !errors.Is(err, tdl.DeserializationError) || !strings.Contains(err.Error(), "2 of 3, pattern") {
+				t.Errorf("a pattern that is no text: %v", err)
+			}
+			if err := runner.Call("Search").Err; !errors.Is(err, tdl.TaskNotFound) {
+				t.Errorf("another task: %v", err)
+			}
+		})
 	}
 }

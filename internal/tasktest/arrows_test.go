@@ -51,6 +51,10 @@ var rooms = map[string]room{
 	"internal/timeslice": {pure: true},
 
 	"examples/logsearch": {imports: []string{"tdl", "tdl/cshared"}},
+	// Tests only.
+	"docs/guides":        {},
+	"examples/checksum":  {},
+	"examples/wordcount": {},
 
 	// What reads a clock the way the report needs it; shipped with the report.
 	"internal/tasktest/instrument": {pure: true},
