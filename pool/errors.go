@@ -99,37 +99,84 @@ func (e *TooLargeError) Error() string {
 		e.Task, e.Package, e.Size, e.Limit)
 }
 
+// Phase is what an executor was doing when it was lost.
+type Phase string
+
+// The phases of an executor.
+const (
+	PhaseStart Phase = "start" // coming up, before its first answer
+	PhaseLoad  Phase = "load"  // loading a package
+	PhaseRun   Phase = "run"   // running a task
+)
+
+// Report is what is known of an executor that was lost. It is part of every error
+// that says so.
+type Report struct {
+	// Package and Task are what it was asked for, in PhaseRun and PhaseLoad.
+	Package, Task string
+
+	// Context says which task of which job it was. Nil if that is not known.
+	Context *tdl.TaskContext
+
+	Phase    Phase
+	Executor int    // its number in its [Pool], from 1; 0 if it is in none
+	Program  string // the executable
+	Exit     Exit
+	Ran      time.Duration // since the request was sent
+	Served   int           // tasks answered before
+
+	// PeakRSS is the largest resident memory it is known to have had, in bytes,
+	// from samples and from what the kernel reports at the end. 0: not known.
+	PeakRSS int64
+
+	// Core is where its core dump is, "" if there is none.
+	Core string
+
+	// Stderr are the last lines it wrote there.
+	Stderr []string
+}
+
+// subject is what the report is about, for the beginning of a message.
+func (r *Report) subject() string {
+	switch {
+	case r.Phase == PhaseStart:
+		return "starting " + r.Program
+	case r.Phase == PhaseLoad:
+		return "loading package " + r.Package
+	case r.Task == "":
+		return "executor"
+	}
+	return fmt.Sprintf("task %s of package %s", r.Task, r.Package)
+}
+
 // TimeoutError says that a task did not answer in time. Its process has been
 // killed, with all that the task forked.
 type TimeoutError struct {
-	Package, Task string
-	Limit         time.Duration
-	Exit          Exit
-	Stderr        []string // last lines
+	Report
+	Limit time.Duration
+
+	// Soft tells that it ended by the signal that it got at the soft limit, which
+	// Limit then is.
+	Soft bool
 }
 
 func (e *TimeoutError) Error() string {
-	return fmt.Sprintf("task %s of package %s: no answer within %v; executor killed", e.Task, e.Package, e.Limit)
+	if e.Soft {
+		return fmt.Sprintf("%s: no answer within %v; it ended by the signal it got for that: %v", e.subject(), e.Limit, e.Exit)
+	}
+	return fmt.Sprintf("%s: no answer within %v; executor killed", e.subject(), e.Limit)
 }
 
 // Timeout reports true, as for the net package's errors.
 func (e *TimeoutError) Timeout() bool { return true }
 
 // CrashError says that the process ended without an answer.
-type CrashError struct {
-	Package, Task string
-	Exit          Exit
-	Ran           time.Duration // since the request was sent
-	Served        int           // requests answered before
-	Stderr        []string      // last lines
-}
+type CrashError struct{ Report }
 
 func (e *CrashError) Error() string {
 	var b strings.Builder
-	if e.Task != "" {
-		fmt.Fprintf(&b, "task %s of package %s: ", e.Task, e.Package)
-	}
-	fmt.Fprintf(&b, "the executor (pid %d) ended without an answer: %v, after %v and %d requests served", e.Exit.PID, e.Exit, e.Ran.Round(time.Microsecond), e.Served)
+	fmt.Fprintf(&b, "%s: the executor (pid %d) ended without an answer: %v, after %v and %d requests served",
+		e.subject(), e.Exit.PID, e.Exit, e.Ran.Round(time.Microsecond), e.Served)
 	if n := len(e.Stderr); n > 0 {
 		fmt.Fprintf(&b, "; last line on stderr: %s", e.Stderr[n-1])
 	}
@@ -139,16 +186,39 @@ func (e *CrashError) Error() string {
 // ProtocolError says that what the process wrote is no answer. It has been
 // killed: nothing it says could be trusted any more.
 type ProtocolError struct {
-	Package, Task string
-	Err           error
-	Exit          Exit
-	Stderr        []string // last lines
+	Report
+	Err error
 }
 
 func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("task %s of package %s: the executor does not speak the protocol: %v; executor killed", e.Task, e.Package, e.Err)
+	return fmt.Sprintf("%s: the executor does not speak the protocol: %v; executor killed", e.subject(), e.Err)
 }
 func (e *ProtocolError) Unwrap() error { return e.Err }
+
+// CanceledError says that a call ended because its context did: while it waited, or
+// while its task ran, whose process has then been killed with all that it forked.
+type CanceledError struct {
+	Report        // of the process that was killed
+	Running bool  // false: nothing had been sent
+	Err     error // of the context: context.Canceled or context.DeadlineExceeded
+	Cause   error // what its owner gave as the cause, or Err
+}
+
+func (e *CanceledError) Error() string {
+	if e.Running {
+		return fmt.Sprintf("%s: canceled after %v, executor killed: %v", e.subject(), e.Ran.Round(time.Microsecond), e.Cause)
+	}
+	return fmt.Sprintf("task %s of package %s: canceled while it waited for an executor: %v", e.Task, e.Package, e.Cause)
+}
+
+// Unwrap returns both errors of the context.
+func (e *CanceledError) Unwrap() []error { return []error{e.Err, e.Cause} }
+
+func notUTF8(r *Request) error {
+	// An executor would end on it.
+	return &ExecutorError{Package: r.Package, Task: r.Task, Kind: InvalidUtf8,
+		Message: "the names of package and task must be UTF-8"}
+}
 
 // Exit is how a process ended.
 type Exit struct {

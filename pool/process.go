@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spider-go/spider/internal/protocol"
 	"github.com/spider-go/spider/internal/timeslice"
+	"github.com/spider-go/spider/tdl"
 )
 
 // ProcessConfig says which executor to start, and how.
@@ -38,10 +40,18 @@ type ProcessConfig struct {
 	// reports. 0: 32.
 	StderrLines int
 
-	// OnStderr, if set, gets each line of stderr, without its line end, from
-	// one goroutine. A line over 64 KiB comes cut. Stderr is read whether it is
-	// set or not, but not while OnStderr has not returned: it should not block.
+	// OnStderr, if set, gets each line of stderr, without its line end, one at a
+	// time. A line over 64 KiB comes cut. What a task wrote before its answer
+	// comes before Execute returns. Stderr is read whether it is set or not, but
+	// not while OnStderr has not returned, and then Execute waits too: it should
+	// not block.
 	OnStderr func(line string)
+
+	// Dir is the working directory. "": this process's own.
+	Dir string
+
+	// Limits are what the process may use of the machine.
+	Limits Limits
 }
 
 // Request is one task to run.
@@ -49,6 +59,10 @@ type Request struct {
 	Package, Task string
 	Context       []byte // msgpack TaskContext, see tdl.TaskContext.Encode
 	Inputs        []byte // payload sequence
+
+	// Timeout is the hard limit of this call in a [Pool], see Config.Timeout. 0:
+	// what Config says. Negative: no limit.
+	Timeout time.Duration
 }
 
 // Result is what a task produced.
@@ -74,13 +88,16 @@ type Process struct {
 	frames  *protocol.Reader
 	request []byte // reused
 
-	served int
-	sent   time.Time
+	served int       // tasks answered
+	sent   time.Time // the last request
 	slice  timeslice.Slice
 
 	stderr *tail
 	exited chan struct{} // closed when exit is set and stderr is read
 	exit   Exit
+
+	peak       atomic.Int64 // its largest resident memory seen, in bytes
+	parentPeak int64        // this program's own when it started it
 
 	mu     sync.Mutex
 	killed string // why; "" if not
@@ -106,6 +123,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	if p.maxFrame <= 0 {
 		p.maxFrame = protocol.DefaultMaxFrame
 	}
+	p.cmd.Dir = cfg.Dir
 	p.cmd.Env = cfg.Env
 	if cfg.PackageDir != "" {
 		p.cmd.Env = append(p.cmd.Environ(), "SPIDER_TDL_PACKAGE_DIR="+cfg.PackageDir)
@@ -113,6 +131,9 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	stderr, err := p.start()
 	if err != nil {
 		return nil, &SpawnError{Executor: cfg.Executor, Err: err}
+	}
+	if own, ok := memoryOf(os.Getpid()); ok {
+		p.parentPeak = own.peak
 	}
 	p.frames = protocol.NewReader(&p.out, p.maxFrame)
 	go p.wait(stderr)
@@ -154,6 +175,9 @@ func (p *Process) start() (stderr *os.File, err error) {
 	}
 	ours, theirs = append(ours, stderr), append(theirs, theirErr)
 	p.cmd.Stderr = theirErr
+	if err := p.stderr.open(stderr); err != nil {
+		return nil, err
+	}
 
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd}
 	if err := p.cmd.Start(); err != nil {
@@ -169,7 +193,8 @@ func (p *Process) wait(stderr *os.File) {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		p.stderr.read(stderr)
+		defer stderr.Close()
+		p.stderr.drain()
 	}()
 	var err error
 	for {
@@ -190,7 +215,8 @@ func (p *Process) wait(stderr *os.File) {
 	p.mu.Unlock()
 
 	p.awaitStderr(drained)
-	stderr.Close()
+	// It does not wait for OnStderr, as Close would.
+	_ = stderr.SetReadDeadline(time.Now())
 	close(p.exited)
 }
 
@@ -308,10 +334,8 @@ func (p *Process) Receive(r *Request) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		p.served++
 		return Result{ExecutorTime: response.Elapsed}, executorError(failure, r)
 	}
-	p.served++
 	return Result{
 		Outputs:      append([]byte(nil), response.Outcome.Payload...),
 		ExecutorTime: response.Elapsed,
@@ -323,60 +347,77 @@ func (p *Process) Receive(r *Request) (Result, error) {
 // [*CrashError] and a [*ProtocolError] mean that the process is gone.
 func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 	if !utf8.ValidString(r.Package) || !utf8.ValidString(r.Task) {
-		// An executor would end on it.
-		return Result{}, &ExecutorError{Package: r.Package, Task: r.Task, Kind: InvalidUtf8,
-			Message: "the names of package and task must be UTF-8"}
+		return Result{}, notUTF8(&r)
 	}
 	var deadline time.Time
 	if timeout > 0 {
 		deadline = time.Now().Add(min(timeout, math.MaxInt64/2))
 	}
+	return p.execute(&r, PhaseRun, timeout, deadline)
+}
+
+// execute is Execute with its limit as a moment; phase is for reports.
+func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline time.Time) (Result, error) {
+	result, err := p.exchange(r, deadline)
+	p.slice.Yield(p.sent)
+	if err == nil || lives(err) {
+		if phase == PhaseRun && p.sent != (time.Time{}) {
+			p.served++
+		}
+		// What it wrote to stderr before the answer has to be read, since the
+		// two pipes have no order of their own.
+		p.stderr.catchUp()
+		return result, err
+	}
+	return result, p.failed(r, phase, limit, err)
+}
+
+// lives reports whether the process is none the worse for err.
+func lives(err error) bool {
+	var (
+		answered *ExecutorError
+		tooLarge *TooLargeError
+	)
+	return errors.As(err, &answered) || errors.As(err, &tooLarge)
+}
+
+// exchange sends a request and receives its answer.
+func (p *Process) exchange(r *Request, deadline time.Time) (Result, error) {
 	if err := p.SetDeadline(deadline); err != nil {
 		p.sent = time.Now()
-		return Result{}, p.failed(&r, timeout, os.ErrClosed)
+		return Result{}, os.ErrClosed
 	}
 	if p.frames.Buffered() > 0 {
 		// It would pass for the answer to r.
 		p.sent = time.Now()
-		return Result{}, p.failed(&r, timeout, errUnsolicited)
+		return Result{}, errUnsolicited
 	}
-	if err := p.Send(&r); err != nil {
-		var tooLarge *TooLargeError
-		if errors.As(err, &tooLarge) {
-			return Result{}, err
-		}
-		return Result{}, p.failed(&r, timeout, err)
+	if err := p.Send(r); err != nil {
+		return Result{}, err
 	}
-	result, err := p.Receive(&r)
-	p.slice.Yield(p.sent)
-	var answered *ExecutorError
-	if err != nil && !errors.As(err, &answered) {
-		return Result{}, p.failed(&r, timeout, err)
-	}
-	return result, err
+	return p.Receive(r)
 }
 
 var errUnsolicited = errors.New("it sent more than one answer to a request")
 
 // failed ends the process after err on its pipes, and tells what it means.
-func (p *Process) failed(r *Request, timeout time.Duration, err error) error {
+func (p *Process) failed(r *Request, phase Phase, limit time.Duration, err error) error {
 	ran := time.Since(p.sent)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		reason := "no answer within " + timeout.String()
+		reason := "no answer within " + limit.String()
 		p.Kill(reason)
-		exit := p.Wait()
-		if exit.Killed != reason {
+		if exit := p.Wait(); exit.Killed != reason {
 			// It ended between the deadline and the kill.
 			break
 		}
-		return &TimeoutError{Package: r.Package, Task: r.Task, Limit: timeout, Exit: exit, Stderr: p.StderrTail()}
+		return &TimeoutError{Report: p.report(r, phase, ran), Limit: limit}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed):
 		// The pipe is closed, so the process is about to end; unless a task
 		// closed it.
 		patience := closedPipePatience
-		if timeout > 0 {
-			patience = min(patience, max(timeout-ran, 0)+stderrPatience)
+		if limit > 0 {
+			patience = min(patience, max(limit-ran, 0)+stderrPatience)
 		}
 		select {
 		case <-p.exited:
@@ -385,9 +426,24 @@ func (p *Process) failed(r *Request, timeout time.Duration, err error) error {
 		}
 	default:
 		p.Kill("it does not speak the protocol")
-		return &ProtocolError{Package: r.Package, Task: r.Task, Err: err, Exit: p.Wait(), Stderr: p.StderrTail()}
+		return &ProtocolError{Report: p.report(r, phase, ran), Err: err}
 	}
-	return &CrashError{Package: r.Package, Task: r.Task, Exit: p.Wait(), Ran: ran, Served: p.served, Stderr: p.StderrTail()}
+	return &CrashError{p.report(r, phase, ran)}
+}
+
+// report waits for the process's end and tells what is known of it.
+func (p *Process) report(r *Request, phase Phase, ran time.Duration) Report {
+	report := Report{
+		Package: r.Package, Task: r.Task, Phase: phase, Program: p.cmd.Path,
+		Exit: p.Wait(), Ran: ran, Served: p.served,
+		PeakRSS: p.peakRSS(), Core: p.corePath(), Stderr: p.StderrTail(),
+	}
+	if phase == PhaseRun {
+		if context, err := tdl.DecodeContext(r.Context); err == nil {
+			report.Context = &context
+		}
+	}
+	return report
 }
 
 // closedPipePatience is how long a process that has closed its pipes may take to

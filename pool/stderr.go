@@ -1,11 +1,13 @@
 package pool
 
 import (
-	"bufio"
-	"errors"
+	"bytes"
 	"fmt"
-	"io"
+	"os"
 	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -15,20 +17,34 @@ const (
 	// maxStderrLine is where a line is cut, in bytes.
 	maxStderrLine = 64 << 10
 
+	// stderrBuffer is how much is read at once, in bytes.
+	stderrBuffer = 8 << 10
+
+	// pipeCapacity is how much a pipe holds, in bytes.
+	pipeCapacity = 64 << 10
+
 	// maxTailLine is where a line that is kept is cut, in bytes.
 	maxTailLine = 4 << 10
 )
 
 // tail reads a process's stderr to its end, so that the process never blocks on
-// it, and keeps the last lines.
+// it, hands on line by line, and keeps the last lines.
 type tail struct {
 	observe func(line string)
 
-	mu   sync.Mutex
-	kept []string // a ring
-	next int
-	full bool
+	// reading is held while what has been read is not yet handed on, so that who
+	// holds it, and finds the pipe empty, has seen all there was.
+	reading sync.Mutex
+	raw     syscall.RawConn
+	fd      int    // -1 before and after
+	buffer  []byte // reused
+	partial []byte // of a line whose end has not come
+	dropped int    // bytes of that line that are not kept
 
+	mu    sync.Mutex
+	kept  []string // a ring
+	next  int
+	full  bool
 	added int // lines in all
 }
 
@@ -36,40 +52,95 @@ func newTail(lines int, observe func(string)) *tail {
 	if lines <= 0 {
 		lines = defaultStderrLines
 	}
-	return &tail{observe: observe, kept: make([]string, lines)}
+	return &tail{observe: observe, fd: -1, kept: make([]string, lines)}
 }
 
-// read returns at the end of r, or on an error, which a deadline gives.
-func (t *tail) read(r io.Reader) {
-	b := bufio.NewReaderSize(r, maxStderrLine)
-	for {
-		line, err := b.ReadSlice('\n')
-		dropped := 0
-		text := string(trimEnd(line))
-		for errors.Is(err, bufio.ErrBufferFull) {
-			line, err = b.ReadSlice('\n')
-			dropped += len(line)
+// open makes f, which is in non-blocking mode, the pipe that is read.
+func (t *tail) open(f *os.File) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	t.raw, t.buffer = raw, make([]byte, stderrBuffer)
+	return raw.Control(func(fd uintptr) { t.fd = int(fd) })
+}
+
+// drain reads until the end of the pipe, or until the file's read deadline.
+func (t *tail) drain() {
+	_ = t.raw.Read(func(uintptr) (ended bool) {
+		t.reading.Lock()
+		defer t.reading.Unlock()
+		return t.readAll(-1)
+	})
+	t.reading.Lock()
+	defer t.reading.Unlock()
+	t.flush()
+	t.fd = -1
+}
+
+// catchUp hands on what the process has written so far, also a line without an end.
+func (t *tail) catchUp() {
+	t.reading.Lock()
+	defer t.reading.Unlock()
+	if t.fd >= 0 {
+		// More than a pipe holds has been written since.
+		t.readAll(pipeCapacity)
+		t.flush()
+	}
+}
+
+// readAll reads until there is nothing at the moment, or until it has read limit
+// bytes, if that is positive. t.reading is held.
+func (t *tail) readAll(limit int) (ended bool) {
+	for n := 0; limit < 0 || n < limit; {
+		read, err := unix.Read(t.fd, t.buffer)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false
+		case err != nil || read == 0:
+			return true
+		default:
+			n += read
+			t.split(t.buffer[:read])
 		}
-		if dropped > 0 {
-			text += fmt.Sprintf("... (%d more bytes)", dropped)
+	}
+	return false
+}
+
+// split hands on the lines that end in b, and keeps the rest.
+func (t *tail) split(b []byte) {
+	for len(b) > 0 {
+		end := bytes.IndexByte(b, '\n')
+		part := b
+		if end >= 0 {
+			part = b[:end]
 		}
-		if len(text) > 0 || err == nil {
-			t.add(text)
-		}
-		if err != nil {
+		room := min(len(part), maxStderrLine-len(t.partial))
+		t.partial = append(t.partial, part[:room]...)
+		t.dropped += len(part) - room
+		if end < 0 {
 			return
 		}
+		t.endLine()
+		b = b[end+1:]
 	}
 }
 
-func trimEnd(line []byte) []byte {
-	if n := len(line); n > 0 && line[n-1] == '\n' {
-		line = line[:n-1]
+// flush hands on a line whose end is missing.
+func (t *tail) flush() {
+	if len(t.partial) > 0 {
+		t.endLine()
 	}
-	if n := len(line); n > 0 && line[n-1] == '\r' {
-		line = line[:n-1]
+}
+
+func (t *tail) endLine() {
+	text := string(bytes.TrimSuffix(t.partial, []byte("\r")))
+	if t.dropped > 0 {
+		text += fmt.Sprintf("... (%d more bytes)", t.dropped)
 	}
-	return line
+	t.partial, t.dropped = t.partial[:0], 0
+	t.add(text)
 }
 
 func (t *tail) add(line string) {

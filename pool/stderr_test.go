@@ -3,9 +3,11 @@ package pool
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -17,6 +19,24 @@ func numbered(n int) string {
 		fmt.Fprintln(&b, i)
 	}
 	return b.String()
+}
+
+// read has the tail read this text from a pipe, to its end.
+func read(t *testing.T, tail *tail, text string) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := tail.open(r); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer w.Close()
+		_, _ = io.WriteString(w, text)
+	}()
+	tail.drain()
 }
 
 func TestTailKeepsTheLast(t *testing.T) {
@@ -43,7 +63,7 @@ func TestTailKeepsTheLast(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			tail := newTail(c.keep, nil)
-			tail.read(strings.NewReader(c.text))
+			read(t, tail, c.text)
 			if diff := cmp.Diff(c.want, tail.lines()); diff != "" {
 				t.Error(diff)
 			}
@@ -54,7 +74,7 @@ func TestTailKeepsTheLast(t *testing.T) {
 func TestTailKeepsADefault(t *testing.T) {
 	t.Parallel()
 	tail := newTail(0, nil)
-	tail.read(strings.NewReader(numbered(1000)))
+	read(t, tail, numbered(1000))
 	if lines := tail.lines(); len(lines) != defaultStderrLines || lines[len(lines)-1] != "999" {
 		t.Errorf("kept %q", lines)
 	}
@@ -64,9 +84,9 @@ func TestTailKeepsADefault(t *testing.T) {
 func TestTailLinesAreACopy(t *testing.T) {
 	t.Parallel()
 	tail := newTail(2, nil)
-	tail.read(strings.NewReader("a\nb\n"))
+	read(t, tail, "a\nb\n")
 	lines := tail.lines()
-	tail.read(strings.NewReader("c\nd\n"))
+	read(t, tail, "c\nd\n")
 	if diff := cmp.Diff([]string{"a", "b"}, lines); diff != "" {
 		t.Error(diff)
 	}
@@ -80,14 +100,14 @@ func TestLongLines(t *testing.T) {
 	}{
 		{maxTailLine, 0},
 		{maxTailLine + 1, 0},
-		{maxStderrLine - 1, 0}, // with its line end, the buffer is full
-		{maxStderrLine + 1, 2}, // the line end counts
-		{3*maxStderrLine + 5, 2*maxStderrLine + 6},
+		{maxStderrLine, 0},
+		{maxStderrLine + 1, 1},
+		{3*maxStderrLine + 5, 2*maxStderrLine + 5},
 	} {
 		var observed []string
 		tail := newTail(4, func(line string) { observed = append(observed, line) })
 		text := strings.Repeat("x", c.length)
-		tail.read(strings.NewReader(text + "\nnext\n"))
+		read(t, tail, text+"\nnext\n")
 
 		want := text
 		if c.dropped > 0 {
@@ -106,17 +126,59 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// What came before an error counts: the deadline of a pipe that is held open.
-func TestTailEndsWithAnError(t *testing.T) {
+// What came before the deadline of a pipe that is held open counts.
+func TestTailEndsAtTheDeadline(t *testing.T) {
 	t.Parallel()
-	r, w := io.Pipe()
-	tail := newTail(4, nil)
-	go func() {
-		_, _ = w.Write([]byte("whole\ncut sh"))
-		_ = w.CloseWithError(io.ErrNoProgress)
-	}()
-	tail.read(r)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	tail := newTail(4, func(line string) {
+		if line == "whole" {
+			_ = r.SetReadDeadline(time.Now())
+		}
+	})
+	if err := tail.open(r); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(w, "whole\ncut sh")
+	tail.drain()
 	if diff := cmp.Diff([]string{"whole", "cut sh"}, tail.lines()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Who catches up gets all that has been written, also what has no line end, without
+// waiting for the goroutine that drains.
+func TestTailCatchesUp(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var observed []string
+	tail := newTail(4, func(line string) { observed = append(observed, line) })
+	if err := tail.open(r); err != nil {
+		t.Fatal(err)
+	}
+	drained := make(chan struct{})
+	go func() {
+		tail.drain()
+		close(drained)
+	}()
+	var want []string
+	for i := range 1000 {
+		fmt.Fprintf(w, "line %d\nrest", i)
+		tail.catchUp()
+		want = append(want, fmt.Sprintf("line %d", i), "rest")
+	}
+	w.Close()
+	<-drained
+	tail.catchUp()
+	if diff := cmp.Diff(want, observed); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -149,11 +211,11 @@ func TestErrorTexts(t *testing.T) {
 	}{
 		{&SpawnError{Executor: "/x", Err: syscall.ENOENT}, []string{"/x", "no such file"}},
 		{&TooLargeError{Package: "p", Task: "t", Size: 11, Limit: 10}, []string{"task t of package p", "11", "10"}},
-		{&TimeoutError{Package: "p", Task: "t", Limit: 1e9}, []string{"task t of package p", "1s"}},
-		{&ProtocolError{Package: "p", Task: "t", Err: io.ErrNoProgress}, []string{"task t of package p", io.ErrNoProgress.Error()}},
-		{&CrashError{Package: "p", Task: "t", Exit: killed, Served: 5, Stderr: []string{"a", "b"}},
+		{&TimeoutError{Report: Report{Package: "p", Task: "t"}, Limit: 1e9}, []string{"task t of package p", "1s"}},
+		{&ProtocolError{Report: Report{Package: "p", Task: "t"}, Err: io.ErrNoProgress}, []string{"task t of package p", io.ErrNoProgress.Error()}},
+		{&CrashError{Report{Package: "p", Task: "t", Exit: killed, Served: 5, Stderr: []string{"a", "b"}}},
 			[]string{"task t of package p", "pid 7", "SIGKILL", "closed", "5 requests", "last line on stderr: b"}},
-		{&CrashError{Exit: killed}, []string{"the executor (pid 7) ended"}},
+		{&CrashError{Report{Exit: killed}}, []string{"the executor (pid 7) ended"}},
 		{&ExecutorError{Package: "p", Task: "t", Kind: InvalidLibrary, Message: "m"}, []string{"package p", "m"}},
 	} {
 		for _, part := range c.says {

@@ -148,6 +148,16 @@ func (c TaskContext) Encode() []byte {
 	return b
 }
 
+// DecodeContext is for parents: it reads a context as it travels. The error is an
+// *[Error] of kind DeserializationError.
+func DecodeContext(b []byte) (TaskContext, error) {
+	c, err := decodeContext(b)
+	if err != nil {
+		return c, Errorf(DeserializationError, "%w", err)
+	}
+	return c, nil
+}
+
 // decodeContext reads a context as it travels.
 func decodeContext(b []byte) (TaskContext, error) {
 	var w contextWire
