@@ -268,6 +268,18 @@ func (p *Process) killGroup() {
 	}
 }
 
+// signal sends a signal to the process alone.
+func (p *Process) signal(s syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped {
+		_ = syscall.Kill(p.PID(), s)
+	}
+}
+
+// Program is the executable that was started.
+func (p *Process) Program() string { return p.cmd.Path }
+
 // PID is the process's id, and its group's.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
@@ -321,6 +333,15 @@ func (p *Process) Send(r *Request) error {
 // between answers; else what is wrong with the stream, after which the process
 // can only be killed.
 func (p *Process) Receive(r *Request) (Result, error) {
+	result, err := p.receive(r)
+	var answered *ExecutorError
+	if err == nil || errors.As(err, &answered) {
+		p.served++
+	}
+	return result, err
+}
+
+func (p *Process) receive(r *Request) (Result, error) {
 	body, err := p.frames.ReadFrame()
 	if err != nil {
 		return Result{}, err
@@ -360,10 +381,11 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline time.Time) (Result, error) {
 	result, err := p.exchange(r, deadline)
 	p.slice.Yield(p.sent)
+	var answered *ExecutorError
+	if phase == PhaseRun && (err == nil || errors.As(err, &answered)) {
+		p.served++
+	}
 	if err == nil || lives(err) {
-		if phase == PhaseRun && p.sent != (time.Time{}) {
-			p.served++
-		}
 		// What it wrote to stderr before the answer has to be read, since the
 		// two pipes have no order of their own.
 		p.stderr.catchUp()
@@ -395,7 +417,7 @@ func (p *Process) exchange(r *Request, deadline time.Time) (Result, error) {
 	if err := p.Send(r); err != nil {
 		return Result{}, err
 	}
-	return p.Receive(r)
+	return p.receive(r)
 }
 
 var errUnsolicited = errors.New("it sent more than one answer to a request")

@@ -1,0 +1,228 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/spider-go/spider/tdl"
+)
+
+// The parts of a request that a caller may leave out.
+var (
+	defaultContext = func() []byte {
+		c, err := tdl.NewTaskContext(1, tdl.Index(0), 1, 1)
+		if err != nil {
+			panic(err) // it contradicts nothing
+		}
+		return c.Encode()
+	}()
+	noInputs = []byte{0, 0, 0, 0}
+)
+
+// Call runs a task that has one result, of type R, on these arguments. The task is
+// told that it is task 0 of job 1, in instance 1, of resource group 1, unless ctx
+// comes from [WithTaskContext]. An error in encoding an argument is an *[tdl.Error] of
+// kind SerializationError, one in decoding the result of DeserializationError; the
+// others are [Pool.Execute]'s.
+func Call[R any](ctx context.Context, p *Pool, pkg, task string, args ...any) (R, error) {
+	var result R
+	err := CallInto(ctx, p, pkg, task, args, &result)
+	return result, err
+}
+
+// CallInto is [Call] for tasks with no result or several: each goes into what one of
+// results points to.
+func CallInto(ctx context.Context, p *Pool, pkg, task string, args []any, results ...any) error {
+	inputs, err := tdl.EncodeValues(args...)
+	if err != nil {
+		return fmt.Errorf("task %s of package %s: arguments: %w", task, pkg, err)
+	}
+	r := Request{Package: pkg, Task: task, Inputs: inputs}
+	r.Context, _ = ctx.Value(taskContextKey{}).([]byte)
+	result, err := p.Execute(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := tdl.DecodeValues(result.Outputs, results...); err != nil {
+		return fmt.Errorf("task %s of package %s: results: %w", task, pkg, err)
+	}
+	return nil
+}
+
+type taskContextKey struct{}
+
+// WithTaskContext returns a context in which [Call] and [CallInto] tell tasks that they
+// are the one c says.
+func WithTaskContext(ctx context.Context, c tdl.TaskContext) context.Context {
+	return context.WithValue(ctx, taskContextKey{}, c.Encode())
+}
+
+// Retryable reports whether the same call may succeed if it is simply made again: it
+// was lost with its process, whose memory or time was perhaps spent by another, or no
+// process could be had. It says nothing of whether running the task twice does harm.
+// A failure that the executor answered, a request that is too large and a canceled
+// call are not retryable: they would end the same.
+func Retryable(err error) bool {
+	var (
+		timeout *TimeoutError
+		crash   *CrashError
+		damage  *ProtocolError
+	)
+	return isNotStarted(err) || errors.As(err, &timeout) || errors.As(err, &crash) || errors.As(err, &damage)
+}
+
+// call is one request on one executor.
+type call struct {
+	pool     *Pool
+	executor *executor
+	request  *Request
+	limit    time.Duration // 0: none
+
+	sent     time.Time
+	canceled atomic.Bool
+	soft     atomic.Bool // the soft signal has been sent
+}
+
+const canceledReason = "its call was canceled"
+
+func canceled(ctx context.Context, r *Request) error {
+	return &CanceledError{
+		Report: Report{Package: r.Package, Task: r.Task},
+		Err:    ctx.Err(), Cause: context.Cause(ctx),
+	}
+}
+
+// run loads the package if need be and runs the task, with one clock over both. If the
+// executor does not outlive it, e.gone is set.
+func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
+	e, p := c.executor, c.pool
+	c.sent = time.Now()
+	var deadline time.Time
+	if c.limit > 0 {
+		deadline = c.sent.Add(c.limit)
+	}
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() {
+			c.canceled.Store(true)
+			e.Kill(canceledReason)
+		})
+		defer func() {
+			if !stop() {
+				// Its process is killed, or will be in a moment, also if the
+				// answer came first.
+				e.gone = true
+			}
+		}()
+	}
+	if p.cfg.SoftTimeout > 0 {
+		slow := time.AfterFunc(p.cfg.SoftTimeout, c.slow)
+		defer slow.Stop()
+	}
+	if e.loaded[c.request.Package] != file {
+		if err := c.load(file, deadline); err != nil {
+			return Result{}, c.ended(ctx, err)
+		}
+	}
+	if p.watched() {
+		p.observe(c.event(EventStarted, nil))
+	}
+	e.line.set(c.request)
+	result, err := e.execute(c.request, PhaseRun, c.limit, deadline)
+	e.line.clear()
+	if err == nil || lives(err) {
+		if p.watched() {
+			p.observe(c.event(EventFinished, err))
+		}
+		return result, err
+	}
+	return result, c.ended(ctx, err)
+}
+
+// load has the package loaded, within the call's own limit and that for loading.
+func (c *call) load(file packageFile, deadline time.Time) error {
+	p, name := c.pool, c.request.Package
+	if err := p.loadRefused(name, file); err != nil {
+		return err
+	}
+	limit := p.cfg.LoadTimeout
+	until := c.sent.Add(limit)
+	if !deadline.IsZero() && deadline.Before(until) {
+		limit, until = c.limit, deadline
+	}
+	err := p.load(c.executor, name, file, limit, until)
+	var answered *ExecutorError
+	if errors.As(err, &answered) {
+		answered.Task = c.request.Task
+	}
+	return err
+}
+
+// ended is what a call ends with after err, and tells who wants to know.
+func (c *call) ended(ctx context.Context, err error) error {
+	var broken *BreakerError
+	if lives(err) || errors.As(err, &broken) {
+		return err
+	}
+	e := c.executor
+	e.gone = true
+	var (
+		crash   *CrashError
+		timeout *TimeoutError
+		damage  *ProtocolError
+		kind    = EventCrashed
+	)
+	switch {
+	case errors.As(err, &crash) && crash.Exit.Killed == canceledReason:
+		err = &CanceledError{Report: c.about(crash.Report), Running: true, Err: ctx.Err(), Cause: context.Cause(ctx)}
+		kind = EventCanceled
+	case crash != nil && crash.Exit.Killed == "" && c.soft.Load():
+		// Only the kill at the hard limit is surely a kill of ours. After the soft
+		// signal an end without an answer is taken for its effect.
+		err = &TimeoutError{Report: c.about(crash.Report), Limit: c.pool.cfg.SoftTimeout, Soft: true}
+		kind = EventTimedOut
+	case crash != nil:
+		crash.Report = c.about(crash.Report)
+	case errors.As(err, &timeout):
+		timeout.Report = c.about(timeout.Report)
+		kind = EventTimedOut
+	case errors.As(err, &damage):
+		damage.Report = c.about(damage.Report)
+	}
+	c.pool.observe(c.event(kind, err))
+	return err
+}
+
+// about completes a report of the process with what the pool knows.
+func (c *call) about(r Report) Report {
+	r.Executor = c.executor.number
+	if r.Phase == PhaseLoad {
+		r.Task = c.request.Task
+		if context, err := tdl.DecodeContext(c.request.Context); err == nil {
+			r.Context = &context
+		}
+	}
+	return r
+}
+
+func (c *call) event(kind EventKind, err error) Event {
+	e := Event{
+		Kind: kind, Executor: c.executor.number, PID: c.executor.PID(), Program: c.executor.Program(),
+		Package: c.request.Package, Task: c.request.Task, Context: c.request.Context, Err: err,
+	}
+	if kind != EventStarted {
+		e.Duration = time.Since(c.sent)
+	}
+	return e
+}
+
+// slow is called at the soft limit, on a goroutine of its own.
+func (c *call) slow() {
+	if signal := c.pool.cfg.SoftSignal; signal != 0 {
+		c.soft.Store(true)
+		c.executor.signal(signal)
+	}
+	c.pool.observe(c.event(EventSlow, nil))
+}

@@ -1,0 +1,191 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Config says what executors a [Pool] has, and what they may do. The zero value of
+// each field but Executor and PackageDir is a working default.
+type Config struct {
+	// Executor is the program that runs packages: a path, or a name looked up on
+	// PATH. It may be any that speaks the protocol. Required, unless every
+	// package is staged as a program of its own, which is then started instead.
+	Executor string
+
+	// PackageDir holds the packages, as <dir>/<package>/lib<package>.so or, for a
+	// package that is its own executor, <dir>/<package>/<package>. Required.
+	PackageDir string
+
+	// Executors is how many tasks run at once, each in a process of its own. 0:
+	// one for each CPU.
+	Executors int
+
+	// Spares is how many further processes are kept warm, so that the call after
+	// a crash, a timeout or a recycling does not wait for a start. 0: 1.
+	// Negative: none.
+	Spares int
+
+	// Preload names packages that every executor loads before its first call.
+	Preload []string
+
+	// Timeout is the hard limit of a call, from its being sent to its answer,
+	// loading included; it does not run while a call waits for an executor.
+	// When it is over the executor is killed. 0: no limit. [Request] can have its
+	// own.
+	Timeout time.Duration
+
+	// SoftTimeout is when a call is called slow: the Observer is told, and
+	// SoftSignal is sent if there is one. 0: never.
+	SoftTimeout time.Duration
+
+	// SoftSignal is sent to the executor's process at SoftTimeout, for what it
+	// can do before Timeout kills it: SIGQUIT has Go packages print their
+	// stacks and end. 0: none.
+	SoftSignal syscall.Signal
+
+	// StartTimeout is how long an executor may take from its start to its first
+	// answer. 0: 10 s.
+	StartTimeout time.Duration
+
+	// LoadTimeout is how long an executor may take to load a package; a call's own
+	// limit also holds. 0: 30 s.
+	LoadTimeout time.Duration
+
+	// MaxTasks, MaxAge and MaxGrowth retire an executor, once a warm one is ready
+	// to take its place: after that many calls, after that time, or when its
+	// resident memory has grown by that many bytes over what it was after its
+	// last load. 0: never.
+	MaxTasks  int
+	MaxAge    time.Duration
+	MaxGrowth int64
+
+	// MaxFrame is the largest request or answer, in bytes. 0: 8 MiB, which is
+	// what every executor takes.
+	MaxFrame int
+
+	// Limits are what executors may use of the machine.
+	Limits Limits
+
+	// Env is the environment of executors, "NAME=value" each. Nil: of this
+	// process's own only what EnvAllow lists.
+	Env []string
+
+	// EnvAllow lists the names of the variables that executors get of this
+	// process's environment; a name that ends in * stands for all that begin
+	// so. Nil: all.
+	EnvAllow []string
+
+	// Dir is the working directory of executors. "": this process's own.
+	Dir string
+
+	// StderrLines is how many of the last lines of an executor's stderr are kept
+	// for reports. 0: 32.
+	StderrLines int
+
+	// Stderr, if set, gets every line that executors write to stderr. It is
+	// called from many goroutines, and what it takes its time for, calls wait for.
+	Stderr func(StderrLine)
+
+	// Observer, if set, is told what happens to calls and executors.
+	Observer Observer
+
+	// Logger, if set, gets lines of stderr at level Info, the events of executors
+	// at Debug, and deaths at Warn.
+	Logger *slog.Logger
+}
+
+// The defaults of [Config].
+const (
+	defaultSpares       = 1
+	defaultStartTimeout = 10 * time.Second
+	defaultLoadTimeout  = 30 * time.Second
+)
+
+// ConfigError lists all that is wrong with a [Config].
+type ConfigError struct {
+	Faults []string // a field and what is wrong with it, each
+}
+
+func (e *ConfigError) Error() string {
+	return "pool: wrong configuration: " + strings.Join(e.Faults, "; ")
+}
+
+// complete returns cfg with its defaults filled in. The error is a *[ConfigError].
+func (cfg Config) complete() (Config, error) {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	if cfg.PackageDir == "" {
+		fault("PackageDir is required")
+	}
+	notNegative := func(name string, n int64) {
+		if n < 0 {
+			fault("%s is negative", name)
+		}
+	}
+	notNegative("Executors", int64(cfg.Executors))
+	notNegative("Timeout", int64(cfg.Timeout))
+	notNegative("SoftTimeout", int64(cfg.SoftTimeout))
+	notNegative("StartTimeout", int64(cfg.StartTimeout))
+	notNegative("LoadTimeout", int64(cfg.LoadTimeout))
+	notNegative("MaxTasks", int64(cfg.MaxTasks))
+	notNegative("MaxAge", int64(cfg.MaxAge))
+	notNegative("MaxGrowth", cfg.MaxGrowth)
+	notNegative("MaxFrame", int64(cfg.MaxFrame))
+	notNegative("StderrLines", int64(cfg.StderrLines))
+	if cfg.SoftSignal < 0 || cfg.SoftSignal > 64 {
+		fault("SoftSignal %d is no signal", cfg.SoftSignal)
+	}
+	if cfg.SoftSignal != 0 && cfg.SoftTimeout == 0 {
+		fault("SoftSignal is set without SoftTimeout")
+	}
+	if cfg.Timeout > 0 && cfg.SoftTimeout >= cfg.Timeout {
+		fault("SoftTimeout %v is not below Timeout %v", cfg.SoftTimeout, cfg.Timeout)
+	}
+	for i, name := range cfg.Preload {
+		if !validPackage(name) {
+			fault("Preload[%d]: %q cannot be the name of a package", i, name)
+		}
+	}
+	for i, assignment := range cfg.Env {
+		if name, _, ok := strings.Cut(assignment, "="); !ok || name == "" || strings.ContainsRune(assignment, 0) {
+			fault("Env[%d] %q is not NAME=value", i, assignment)
+		}
+	}
+	if cfg.Env != nil && cfg.EnvAllow != nil {
+		fault("Env and EnvAllow are both set")
+	}
+	for i, name := range cfg.EnvAllow {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			fault("EnvAllow[%d]: %q is no variable's name", i, name)
+		}
+	}
+	faults = append(faults, cfg.Limits.faults()...)
+	if len(faults) > 0 {
+		return cfg, &ConfigError{Faults: faults}
+	}
+
+	if cfg.Executors == 0 {
+		cfg.Executors = runtime.NumCPU()
+	}
+	switch {
+	case cfg.Spares == 0:
+		cfg.Spares = defaultSpares
+	case cfg.Spares < 0:
+		cfg.Spares = 0
+	}
+	if cfg.StartTimeout == 0 {
+		cfg.StartTimeout = defaultStartTimeout
+	}
+	if cfg.LoadTimeout == 0 {
+		cfg.LoadTimeout = defaultLoadTimeout
+	}
+	return cfg, nil
+}
+
+var errNoExecutor = errors.New("Config.Executor is not set, and the package is not staged as a program")

@@ -1,0 +1,95 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// packageFile is one version of a package, as it is staged.
+type packageFile struct {
+	path    string
+	program bool // it is an executor of its own
+
+	// What tells versions apart.
+	dev, ino uint64
+	size     int64
+	mtime    unix.Timespec
+}
+
+// paths are where a package can be.
+type paths struct{ program, library string }
+
+// staged finds the files of packages.
+type staged struct {
+	dir   string
+	known sync.Map // name to paths, of packages that exist: callers name them by the million
+}
+
+// validPackage reports whether name can be the name of a directory below the package
+// directory.
+func validPackage(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
+}
+
+// find looks the package up, each time anew: it may have been replaced. A program
+// comes before a library. The error is an *[ExecutorError], as an executor would
+// answer it.
+func (s *staged) find(name string) (packageFile, error) {
+	var at paths
+	known, ok := s.known.Load(name)
+	if ok {
+		at = known.(paths)
+	} else {
+		if !validPackage(name) {
+			return packageFile{}, noPackage(name, fmt.Sprintf("package name %q cannot be the name of a directory below %s", name, s.dir))
+		}
+		at = paths{
+			program: filepath.Join(s.dir, name, name),
+			library: filepath.Join(s.dir, name, "lib"+name+".so"),
+		}
+	}
+	file, err := stat(at.program)
+	if err == nil && file.program {
+		s.remember(ok, name, at)
+		return file, nil
+	}
+	file, err = stat(at.library)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: there is no file %s", name, at.library))
+	case err != nil:
+		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: %v", name, err))
+	}
+	file.program = false
+	s.remember(ok, name, at)
+	return file, nil
+}
+
+func (s *staged) remember(already bool, name string, at paths) {
+	if !already {
+		s.known.Store(name, at)
+	}
+}
+
+func stat(path string) (packageFile, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return packageFile{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return packageFile{
+		path:    path,
+		program: st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o111 != 0,
+		dev:     uint64(st.Dev), ino: st.Ino, size: st.Size, mtime: st.Mtim,
+	}, nil
+}
+
+func noPackage(name, reason string) error {
+	return &ExecutorError{Package: name, Kind: InvalidLibrary, Message: reason}
+}

@@ -1,0 +1,283 @@
+package pool
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spider-go/spider/internal/protocol"
+)
+
+// ErrClosed is returned by calls of a [Pool] that has been closed.
+var ErrClosed = errors.New("pool: closed")
+
+// Pool runs tasks in executors that it starts, watches and replaces. All methods
+// may be called from many goroutines at once. Close must be called.
+//
+// As many tasks run at once as Config.Executors says; further callers wait in the
+// order in which they came. Each process runs one task at a time. The goroutine
+// that calls is the one that writes, waits and reads.
+type Pool struct {
+	cfg      Config
+	packages staged
+	work     sync.WaitGroup // goroutines of the pool
+	done     chan struct{}  // closed by Close
+
+	mu     sync.Mutex
+	closed bool
+	killed bool          // nothing is to be started any more
+	free   int           // how many more tasks may run at once
+	queue  list.List     // of *waiter, who wait for that
+	busy   int           // calls under way
+	idle   chan struct{} // closed when the pool is closed and no call is under way
+
+	groups map[string]*group       // executors, by program
+	loads  map[string]*loadBreaker // by package
+	live   map[*executor]struct{}  // all that have been started and not yet waited for
+	total  int                     // processes in use, in stock or starting; not those being retired
+	lastID int
+
+	counts struct{ Counts }
+}
+
+// New starts a pool. Its first executors start in the background: what is wrong with
+// them is told to the calls that need them. The error is a *[ConfigError].
+func New(cfg Config) (*Pool, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(cfg.PackageDir)
+	if err != nil {
+		return nil, &ConfigError{Faults: []string{"PackageDir: " + err.Error()}}
+	}
+	p := &Pool{
+		cfg:    cfg,
+		done:   make(chan struct{}),
+		free:   cfg.Executors,
+		idle:   make(chan struct{}),
+		groups: map[string]*group{},
+		loads:  map[string]*loadBreaker{},
+		live:   map[*executor]struct{}{},
+	}
+	p.packages.dir = dir
+	p.counts.Recycled = map[string]int64{}
+	p.mu.Lock()
+	p.warm()
+	p.mu.Unlock()
+	p.work.Go(p.watch)
+	return p, nil
+}
+
+// waiter is a caller that waits for its turn.
+type waiter struct {
+	turn chan error // gets nil, or why there is no turn
+}
+
+// Execute runs one task: it waits for its turn, sends the request to an executor that
+// has the package loaded, if one is free, and returns what the task answered.
+//
+// When ctx ends, so does the wait; if the task runs already its process is killed
+// with all that it forked. Either gives a *[CanceledError]. The other errors are
+// listed in the package's comment.
+func (p *Pool) Execute(ctx context.Context, r Request) (Result, error) {
+	if r.Context == nil {
+		r.Context = defaultContext
+	}
+	if err := p.check(&r); err != nil {
+		p.count(outcomeOf(err))
+		return Result{}, err
+	}
+	if err := p.enter(ctx, &r); err != nil {
+		return Result{}, err
+	}
+	result, e, err := p.execute(ctx, &r)
+	p.leave(e, outcomeOf(err))
+	return result, err
+}
+
+// check refuses what no executor could take, before it waits for one.
+func (p *Pool) check(r *Request) error {
+	if !utf8.ValidString(r.Package) || !utf8.ValidString(r.Task) {
+		return notUTF8(r)
+	}
+	limit := p.cfg.MaxFrame
+	if limit == 0 {
+		limit = protocol.DefaultMaxFrame
+	}
+	size := protocol.ExecuteSize(len(r.Package), len(r.Task), len(r.Context), len(r.Inputs))
+	if protocol.CheckFrame(size, limit) != nil {
+		return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: limit}
+	}
+	return nil
+}
+
+// enter waits for the caller's turn. Who has entered must leave.
+func (p *Pool) enter(ctx context.Context, r *Request) error {
+	p.mu.Lock()
+	switch {
+	case p.closed:
+		p.mu.Unlock()
+		return ErrClosed
+	case ctx.Err() != nil:
+		p.counts.Canceled++
+		p.mu.Unlock()
+		return canceled(ctx, r)
+	case p.free > 0:
+		// Who gives up a turn hands it to the first in the queue, so nobody waits
+		// while one is free.
+		p.free--
+		p.busy++
+		p.mu.Unlock()
+		return nil
+	}
+	w := &waiter{turn: make(chan error, 1)}
+	place := p.queue.PushBack(w)
+	p.mu.Unlock()
+
+	select {
+	case err := <-w.turn:
+		return err
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case err := <-w.turn:
+		if err == nil {
+			// Its turn came at the same moment.
+			p.pass()
+		}
+	default:
+		p.queue.Remove(place)
+	}
+	p.counts.Canceled++
+	return canceled(ctx, r)
+}
+
+// leave ends a call: its executor, if it still has one, is for others, and so is its
+// turn.
+func (p *Pool) leave(e *executor, o outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*o(&p.counts.Counts)++
+	if e != nil {
+		e.running = false
+		e.tasks++
+		p.giveBack(e)
+	}
+	p.pass()
+}
+
+// pass gives a turn to whoever waits longest. p.mu is held.
+func (p *Pool) pass() {
+	if first := p.queue.Front(); first != nil {
+		p.queue.Remove(first).(*waiter).turn <- nil
+		return
+	}
+	p.free++
+	p.busy--
+	if p.closed && p.busy == 0 {
+		close(p.idle)
+	}
+}
+
+// execute runs a task in its turn. The executor it returns is one that lives on.
+func (p *Pool) execute(ctx context.Context, r *Request) (Result, *executor, error) {
+	file, err := p.packages.find(r.Package)
+	if err != nil {
+		var answered *ExecutorError
+		if errors.As(err, &answered) {
+			answered.Task = r.Task
+		}
+		return Result{}, nil, err
+	}
+	e, err := p.take(ctx, r, file)
+	if err != nil {
+		return Result{}, nil, err
+	}
+	limit := p.cfg.Timeout
+	switch {
+	case r.Timeout > 0:
+		limit = r.Timeout
+	case r.Timeout < 0:
+		limit = 0
+	}
+	c := call{pool: p, executor: e, request: r, limit: limit}
+	result, err := c.run(ctx, file)
+	if e.gone {
+		p.bury(e)
+		return result, nil, err
+	}
+	return result, e, err
+}
+
+// Close ends the pool: callers that wait get [ErrClosed], tasks that run may end
+// until ctx does and are then killed, executors shut down. When it returns no process
+// and no goroutine of the pool is left. Its error is ctx's, if tasks were killed; it
+// may be called again.
+func (p *Pool) Close(ctx context.Context) error {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		close(p.done)
+		for w := p.queue.Front(); w != nil; w = p.queue.Front() {
+			p.queue.Remove(w).(*waiter).turn <- ErrClosed
+		}
+		if p.busy == 0 {
+			close(p.idle)
+		}
+		p.emptyStock("the pool is closed")
+	}
+	p.mu.Unlock()
+
+	var err error
+	select {
+	case <-p.idle:
+	case <-ctx.Done():
+		select {
+		case <-p.idle:
+		default:
+			err = context.Cause(ctx)
+		}
+		p.killAll("the pool was closed and did not wait any longer")
+		<-p.idle
+	}
+	p.work.Wait()
+	return err
+}
+
+// killAll ends every process at once.
+func (p *Pool) killAll(reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.killed = true
+	for e := range p.live {
+		e.Kill(reason)
+	}
+}
+
+// watchEvery is how often the pool looks at its executors' age and memory.
+const watchEvery = time.Second
+
+// watch looks after executors that nobody calls at the moment.
+func (p *Pool) watch() {
+	every := watchEvery
+	if p.cfg.Limits.Memory > 0 {
+		every = memoryEvery
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-tick.C:
+			p.inspect(time.Now())
+		}
+	}
+}

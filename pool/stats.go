@@ -1,0 +1,136 @@
+package pool
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Why executors are retired: the keys of Counts.Recycled.
+const (
+	RecycledTasks   = "tasks"   // Config.MaxTasks
+	RecycledAge     = "age"     // Config.MaxAge
+	RecycledGrowth  = "growth"  // Config.MaxGrowth
+	RecycledChanged = "changed" // a package's file was replaced
+	RecycledRoom    = "room"    // another package's own program needs the room
+	RecycledClosed  = "closed"  // the pool was closed
+)
+
+// Counts count since the pool began. Each call is in one of the first group.
+type Counts struct {
+	Succeeded      int64
+	Failed         int64 // the executor answered with a failure: *ExecutorError
+	TimedOut       int64
+	Crashed        int64
+	Canceled       int64 // also while it waited
+	ProtocolErrors int64
+	TooLarge       int64
+	NotStarted     int64 // no executor could be had: *SpawnError, *BreakerError
+
+	Spawned       int64 // executors that came up
+	SpawnFailures int64
+	Recycled      map[string]int64 // by reason
+}
+
+// Calls is how many calls have ended.
+func (c *Counts) Calls() int64 {
+	return c.Succeeded + c.Failed + c.TimedOut + c.Crashed + c.Canceled + c.ProtocolErrors + c.TooLarge + c.NotStarted
+}
+
+// Stats are how a pool is at one moment.
+type Stats struct {
+	Counts
+	Running   int // calls that have an executor, or are getting one
+	Waiting   int // calls that wait for their turn
+	Starting  int // executors that are coming up
+	Executors []ExecutorStats
+}
+
+// ExecutorStats are one process.
+type ExecutorStats struct {
+	Executor int // its number, from 1
+	PID      int
+	Program  string
+	Started  time.Time
+	State    string // "running" a call or coming up, "idle", or "ending"
+	Package  string // what it runs
+	Task     string
+	Since    time.Time // since when it is in that state; zero if coming up or ending
+	Loaded   []string  // packages
+	Tasks    int       // calls that it has answered
+	PeakRSS  int64     // bytes, as of the last look; at most a second old
+}
+
+// Stats returns a snapshot.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Stats{Counts: p.counts.Counts, Running: p.busy, Waiting: p.queue.Len()}
+	s.Recycled = maps.Clone(s.Recycled)
+	for _, g := range p.groups {
+		s.Starting += g.pending
+	}
+	for e := range p.live {
+		x := ExecutorStats{
+			Executor: e.number, PID: e.PID(), Program: e.Program(), Started: e.started,
+			State: "ending", Loaded: slices.Sorted(maps.Keys(e.loaded)), Tasks: e.tasks, PeakRSS: e.peak.Load(),
+		}
+		if slices.Contains(e.group.stock, e) {
+			x.State, x.Since = "idle", e.idle
+		} else if e.running {
+			x.State, x.Since, x.Package, x.Task = "running", e.since, e.pkg, e.task
+		}
+		s.Executors = append(s.Executors, x)
+	}
+	slices.SortFunc(s.Executors, func(a, b ExecutorStats) int { return a.Executor - b.Executor })
+	return s
+}
+
+// outcome is how a call ended, for the counts.
+type outcome func(*Counts) *int64
+
+func outcomeOf(err error) outcome {
+	var (
+		answered *ExecutorError
+		timeout  *TimeoutError
+		crash    *CrashError
+		canceled *CanceledError
+		protocol *ProtocolError
+		tooLarge *TooLargeError
+	)
+	switch {
+	case err == nil:
+		return func(c *Counts) *int64 { return &c.Succeeded }
+	case errors.As(err, &answered):
+		return func(c *Counts) *int64 { return &c.Failed }
+	case isNotStarted(err):
+		return func(c *Counts) *int64 { return &c.NotStarted }
+	case errors.As(err, &timeout):
+		return func(c *Counts) *int64 { return &c.TimedOut }
+	case errors.As(err, &canceled):
+		return func(c *Counts) *int64 { return &c.Canceled }
+	case errors.As(err, &protocol):
+		return func(c *Counts) *int64 { return &c.ProtocolErrors }
+	case errors.As(err, &tooLarge):
+		return func(c *Counts) *int64 { return &c.TooLarge }
+	case errors.As(err, &crash):
+		return func(c *Counts) *int64 { return &c.Crashed }
+	}
+	return func(c *Counts) *int64 { return &c.NotStarted }
+}
+
+// isNotStarted comes before the kinds of death, one of which it may wrap.
+func isNotStarted(err error) bool {
+	var (
+		spawn  *SpawnError
+		broken *BreakerError
+	)
+	return errors.As(err, &spawn) || errors.As(err, &broken)
+}
+
+func (p *Pool) count(o outcome) {
+	p.mu.Lock()
+	*o(&p.counts.Counts)++
+	p.mu.Unlock()
+}
