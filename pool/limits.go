@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"os/exec"
 	"time"
 )
 
@@ -48,3 +49,6 @@ func (l *Limits) faults() (faults []string) {
 	}
 	return faults
 }
+
+// start starts a process under the limits.
+func (l *Limits) start(cmd *exec.Cmd) error { return cmd.Start() }

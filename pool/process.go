@@ -128,7 +128,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	if cfg.PackageDir != "" {
 		p.cmd.Env = append(p.cmd.Environ(), "SPIDER_TDL_PACKAGE_DIR="+cfg.PackageDir)
 	}
-	stderr, err := p.start()
+	stderr, err := p.start(&cfg.Limits)
 	if err != nil {
 		return nil, &SpawnError{Executor: cfg.Executor, Err: err}
 	}
@@ -140,7 +140,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	return p, nil
 }
 
-func (p *Process) start() (stderr *os.File, err error) {
+func (p *Process) start(limits *Limits) (stderr *os.File, err error) {
 	var theirs, ours []*os.File
 	defer func() {
 		for _, f := range theirs {
@@ -180,7 +180,7 @@ func (p *Process) start() (stderr *os.File, err error) {
 	}
 
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd}
-	if err := p.cmd.Start(); err != nil {
+	if err := limits.start(p.cmd); err != nil {
 		return nil, err
 	}
 	p.in.process, p.out.process = p.pidfd, p.pidfd
