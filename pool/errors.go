@@ -78,11 +78,14 @@ func executorError(w *protocol.ExecutorError, r *Request) *ExecutorError {
 
 // SpawnError says that an executor could not be started.
 type SpawnError struct {
-	Executor string
+	Executor string // or the package that is a program; "" if there is neither
 	Err      error
 }
 
 func (e *SpawnError) Error() string {
+	if e.Executor == "" {
+		return fmt.Sprintf("cannot start an executor: %v", e.Err)
+	}
 	return fmt.Sprintf("cannot start the executor %s: %v", e.Executor, e.Err)
 }
 func (e *SpawnError) Unwrap() error { return e.Err }
@@ -118,10 +121,36 @@ func (e *TimeoutError) Timeout() bool { return true }
 // CrashError says that the process ended without an answer.
 type CrashError struct {
 	Package, Task string
+	Program       string // see Process.Program
 	Exit          Exit
-	Ran           time.Duration // since the request was sent
-	Served        int           // requests answered before
-	Stderr        []string      // last lines
+
+	// Panic is the message of the panic, or the fatal error, of which the
+	// process has died according to what it printed; "" if it was none.
+	Panic string
+
+	Ran    time.Duration // since the request was sent
+	Served int           // requests answered before
+
+	// Stderr is the last lines. If there is a Panic, it has the first lines of
+	// the trace too: before the last ones, with a line between that says how
+	// many were left out.
+	Stderr []string
+}
+
+// Cause says what ended the process: how it exited, and the panic if it was one.
+func (e *CrashError) Cause() string {
+	if e.Panic == "" {
+		return e.Exit.String()
+	}
+	how := e.Exit.String()
+	if e.Exit.Signal != 0 {
+		how = signalName(e.Exit.Signal) // its text is in parentheses too
+	}
+	text := e.Panic
+	if !strings.HasPrefix(text, "fatal error: ") {
+		text = "panic: " + text
+	}
+	return fmt.Sprintf("%s (%s)", text, how)
 }
 
 func (e *CrashError) Error() string {
@@ -129,8 +158,12 @@ func (e *CrashError) Error() string {
 	if e.Task != "" {
 		fmt.Fprintf(&b, "task %s of package %s: ", e.Task, e.Package)
 	}
-	fmt.Fprintf(&b, "the executor (pid %d) ended without an answer: %v, after %v and %d requests served", e.Exit.PID, e.Exit, e.Ran.Round(time.Microsecond), e.Served)
-	if n := len(e.Stderr); n > 0 {
+	b.WriteString("the executor ")
+	if e.Program != "" {
+		fmt.Fprintf(&b, "%s ", e.Program)
+	}
+	fmt.Fprintf(&b, "(pid %d) ended without an answer: %s, after %v and %d requests served", e.Exit.PID, e.Cause(), e.Ran.Round(time.Microsecond), e.Served)
+	if n := len(e.Stderr); n > 0 && e.Panic == "" {
 		fmt.Fprintf(&b, "; last line on stderr: %s", e.Stderr[n-1])
 	}
 	return b.String()
@@ -140,13 +173,14 @@ func (e *CrashError) Error() string {
 // killed: nothing it says could be trusted any more.
 type ProtocolError struct {
 	Package, Task string
+	Program       string // see Process.Program
 	Err           error
 	Exit          Exit
 	Stderr        []string // last lines
 }
 
 func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("task %s of package %s: the executor does not speak the protocol: %v; executor killed", e.Task, e.Package, e.Err)
+	return fmt.Sprintf("task %s of package %s: the executor %s does not speak the protocol: %v; executor killed", e.Task, e.Package, e.Program, e.Err)
 }
 func (e *ProtocolError) Unwrap() error { return e.Err }
 
@@ -170,7 +204,7 @@ func (e Exit) String() string {
 	if e.Unknown {
 		how = "with a status that another part of this program has taken (it reaps children, or ignores SIGCHLD)"
 	} else if e.Signal != 0 {
-		how = fmt.Sprintf("signal %s (%v)", signalName(e.Signal), e.Signal)
+		how = "signal " + describeSignal(e.Signal)
 	} else {
 		how = fmt.Sprintf("exit status %d", e.Code)
 	}

@@ -20,8 +20,15 @@ import (
 
 // ProcessConfig says which executor to start, and how.
 type ProcessConfig struct {
-	// Executor is the program: a path, or a name looked up on PATH. Required.
+	// Executor is the program: a path, or a name looked up on PATH. Required,
+	// unless Package is found to be a program.
 	Executor string
+
+	// Package, if set, is the one package that the process is for. If the
+	// package directory has it as a program, the executable file
+	// <Package>/<Package>, that is started in place of Executor; it serves no
+	// other package. See [Process.Program] for which it was.
+	Package string
 
 	// PackageDir holds the packages; it is passed on as
 	// SPIDER_TDL_PACKAGE_DIR. Empty: what Env says.
@@ -35,7 +42,7 @@ type ProcessConfig struct {
 	MaxFrame int
 
 	// StderrLines is how many of the last lines of stderr are kept for crash
-	// reports. 0: 32.
+	// reports. 0: 32. The first lines of a panic's trace are kept besides.
 	StderrLines int
 
 	// OnStderr, if set, gets each line of stderr, without its line end, from
@@ -94,8 +101,12 @@ const stderrPatience = 200 * time.Millisecond
 // StartProcess starts an executor, as the leader of its own process group. The
 // error is a *[SpawnError].
 func StartProcess(cfg ProcessConfig) (*Process, error) {
+	program, err := cfg.program()
+	if err != nil {
+		return nil, err
+	}
 	p := &Process{
-		cmd:      exec.Command(cfg.Executor),
+		cmd:      exec.Command(program),
 		maxFrame: cfg.MaxFrame,
 		exited:   make(chan struct{}),
 		stderr:   newTail(cfg.StderrLines, cfg.OnStderr),
@@ -108,11 +119,11 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	}
 	p.cmd.Env = cfg.Env
 	if cfg.PackageDir != "" {
-		p.cmd.Env = append(p.cmd.Environ(), "SPIDER_TDL_PACKAGE_DIR="+cfg.PackageDir)
+		p.cmd.Env = append(p.cmd.Environ(), envPackageDir+"="+cfg.PackageDir)
 	}
 	stderr, err := p.start()
 	if err != nil {
-		return nil, &SpawnError{Executor: cfg.Executor, Err: err}
+		return nil, &SpawnError{Executor: program, Err: err}
 	}
 	p.frames = protocol.NewReader(&p.out, p.maxFrame)
 	go p.wait(stderr)
@@ -242,6 +253,9 @@ func (p *Process) killGroup() {
 	}
 }
 
+// Program is the path of what was started: the executor, or the package itself.
+func (p *Process) Program() string { return p.cmd.Path }
+
 // PID is the process's id, and its group's.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
@@ -284,6 +298,12 @@ func (p *Process) Send(r *Request) error {
 	if protocol.CheckFrame(size, p.maxFrame) != nil {
 		return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: p.maxFrame}
 	}
+	select {
+	case <-p.exited:
+		// What it printed last is why there will be no answer.
+	default:
+		p.stderr.began()
+	}
 	p.request = protocol.AppendExecute(p.request[:0], r.Package, r.Task, r.Context, r.Inputs)
 	p.sent = time.Now()
 	_, err := p.in.Write(p.request)
@@ -308,14 +328,19 @@ func (p *Process) Receive(r *Request) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		p.served++
+		p.answered()
 		return Result{ExecutorTime: response.Elapsed}, executorError(failure, r)
 	}
-	p.served++
+	p.answered()
 	return Result{
 		Outputs:      append([]byte(nil), response.Outcome.Payload...),
 		ExecutorTime: response.Elapsed,
 	}, nil
+}
+
+func (p *Process) answered() {
+	p.served++
+	p.stderr.answered()
 }
 
 // Execute runs one task: it writes the request, lets the task run and reads the
@@ -385,9 +410,12 @@ func (p *Process) failed(r *Request, timeout time.Duration, err error) error {
 		}
 	default:
 		p.Kill("it does not speak the protocol")
-		return &ProtocolError{Package: r.Package, Task: r.Task, Err: err, Exit: p.Wait(), Stderr: p.StderrTail()}
+		return &ProtocolError{Package: r.Package, Task: r.Task, Program: p.Program(), Err: err, Exit: p.Wait(), Stderr: p.StderrTail()}
 	}
-	return &CrashError{Package: r.Package, Task: r.Task, Exit: p.Wait(), Ran: ran, Served: p.served, Stderr: p.StderrTail()}
+	exit := p.Wait()
+	panicked, lines := p.stderr.report(exit, errors.Is(err, syscall.EPIPE))
+	return &CrashError{Package: r.Package, Task: r.Task, Program: p.Program(), Exit: exit, Panic: panicked,
+		Ran: ran, Served: p.served, Stderr: lines}
 }
 
 // closedPipePatience is how long a process that has closed its pipes may take to
