@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: all build demo test check bench fuzz clean
+.PHONY: all build demo test check bench bench-values stress fuzz clean
 
 all: build
 
@@ -29,6 +29,15 @@ check:
 ## bench: the overhead report, build/bench/task_executor_overhead.md
 bench: build
 	build/bin/spider bench --package-dir build/tdl_packages
+
+## bench-values: encoding and decoding of values beside other msgpack libraries, as a table
+bench-values:
+	cd internal/msgpack/compare && $(GO) test -run '^$$' -bench . -benchmem -count 5 -benchtime 100ms | $(GO) run ./table
+
+## stress: several Go runtimes and C in one process, for STRESS
+STRESS ?= 5m
+stress:
+	SPIDER_STRESS=$(STRESS) $(GO) test -count 1 -timeout 0 -v -run '^TestStress$$' ./cmd/spider-task-executor
 
 ## fuzz: every fuzz target for FUZZTIME each
 FUZZTIME ?= 30s

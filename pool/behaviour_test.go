@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -131,6 +132,22 @@ var behaviours = map[string]func(){
 		})
 	},
 
+	// The task's name says how to end: "print" lives on, a number is an exit
+	// status, anything else is a way to panic. The inputs go to stderr before.
+	"panics": func() {
+		serve(func(e *protocol.Execute) protocol.Outcome {
+			_, _ = os.Stderr.Write(e.Inputs)
+			if string(e.Task) != "print" {
+				panicAs(string(e.Task))
+			}
+			return protocol.Outcome{}
+		})
+	},
+	"panics when idle": func() {
+		write(answer(echo(receive())))
+		panicAs("index")
+	},
+
 	// "leave" answers the id of a process that lives in a session of its own
 	// and holds all three pipes; "die" then ends the executor.
 	"leaves a grandchild": func() {
@@ -210,6 +227,46 @@ func echo(e *protocol.Execute) protocol.Outcome {
 		return protocol.Outcome{Failure: true, Payload: failure.Append(nil)}
 	}
 	return protocol.Outcome{Payload: e.Inputs}
+}
+
+func panicAs(how string) {
+	if status, err := strconv.Atoi(how); err == nil {
+		os.Exit(status)
+	}
+	switch how {
+	case "index":
+		three := make([]int, 3)
+		_ = three[len(how)]
+	case "lines":
+		panic("one\ntwo")
+	case "defer":
+		defer func() { panic(fmt.Errorf("while cleaning up: %v", recover())) }()
+		panicAs("index")
+	case "deadlock":
+		// What the race detector runs keeps the runtime from seeing one.
+		fmt.Fprint(os.Stderr, "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [select (no cases)]:\nmain.main()\n")
+		os.Exit(2)
+	case "many":
+		for range 100 {
+			go hang()
+		}
+		debug.SetTraceback("all")
+		deep(100)
+	case "kill":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		hang()
+	}
+	panic("no way to panic is called " + how)
+}
+
+// deep panics below so many frames.
+//
+//go:noinline
+func deep(n int) int {
+	if n == 0 {
+		panic("deep down")
+	}
+	return deep(n-1) + 1
 }
 
 const executorTime = 1234 * time.Microsecond

@@ -91,7 +91,7 @@ const canceledReason = "its call was canceled"
 func canceled(ctx context.Context, r *Request) error {
 	return &CanceledError{
 		Report: Report{Package: r.Package, Task: r.Task},
-		Err:    ctx.Err(), Cause: context.Cause(ctx),
+		Err:    ctx.Err(), Reason: context.Cause(ctx),
 	}
 }
 
@@ -176,7 +176,7 @@ func (c *call) ended(ctx context.Context, err error) error {
 	)
 	switch {
 	case errors.As(err, &crash) && crash.Exit.Killed == canceledReason:
-		err = &CanceledError{Report: c.about(crash.Report), Running: true, Err: ctx.Err(), Cause: context.Cause(ctx)}
+		err = &CanceledError{Report: c.about(crash.Report), Running: true, Err: ctx.Err(), Reason: context.Cause(ctx)}
 		kind = EventCanceled
 	case crash != nil && crash.Exit.Killed == "" && c.soft.Load():
 		// Only the kill at the hard limit is surely a kill of ours. After the soft

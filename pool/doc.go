@@ -10,6 +10,9 @@
 //	defer p.Close()
 //	result, err := p.Execute(pool.Request{Package: "arith", Task: "add", Context: ctx, Inputs: in}, time.Second)
 //
+// A package that is a program is an executor of its own: with ProcessConfig.Package
+// it is preferred.
+//
 // How it can end is in the error's type: [*ExecutorError] (the executor answered
 // with a failure and lives on; it wraps the task's [*tdl.Error]), [*TimeoutError],
 // [*CrashError], [*ProtocolError] (each of which costs the process),

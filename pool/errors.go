@@ -78,11 +78,14 @@ func executorError(w *protocol.ExecutorError, r *Request) *ExecutorError {
 
 // SpawnError says that an executor could not be started.
 type SpawnError struct {
-	Executor string
+	Executor string // or the package that is a program; "" if there is neither
 	Err      error
 }
 
 func (e *SpawnError) Error() string {
+	if e.Executor == "" {
+		return fmt.Sprintf("cannot start an executor: %v", e.Err)
+	}
 	return fmt.Sprintf("cannot start the executor %s: %v", e.Executor, e.Err)
 }
 func (e *SpawnError) Unwrap() error { return e.Err }
@@ -122,8 +125,13 @@ type Report struct {
 	Executor int    // its number in its [Pool], from 1; 0 if it is in none
 	Program  string // the executable
 	Exit     Exit
-	Ran      time.Duration // since the request was sent
-	Served   int           // tasks answered before
+
+	// Panic is the message of the panic, or the fatal error, of which it has died
+	// according to what it printed; "" if it was none.
+	Panic string
+
+	Ran    time.Duration // since the request was sent
+	Served int           // tasks answered before
 
 	// PeakRSS is the largest resident memory it is known to have had, in bytes,
 	// from samples and from what the kernel reports at the end. 0: not known.
@@ -132,7 +140,9 @@ type Report struct {
 	// Core is where its core dump is, "" if there is none.
 	Core string
 
-	// Stderr are the last lines it wrote there.
+	// Stderr are the last lines it wrote there. If there is a Panic, the first
+	// lines of its trace are among them: before the last ones, with a line between
+	// that says how many were left out.
 	Stderr []string
 }
 
@@ -144,7 +154,7 @@ func (r *Report) subject() string {
 	case r.Phase == PhaseLoad:
 		return "loading package " + r.Package
 	case r.Task == "":
-		return "executor"
+		return ""
 	}
 	return fmt.Sprintf("task %s of package %s", r.Task, r.Package)
 }
@@ -173,11 +183,33 @@ func (e *TimeoutError) Timeout() bool { return true }
 // CrashError says that the process ended without an answer.
 type CrashError struct{ Report }
 
+// Cause says what ended the process: how it exited, and the panic if it was one.
+func (r *Report) Cause() string {
+	if r.Panic == "" {
+		return r.Exit.String()
+	}
+	how := r.Exit.String()
+	if r.Exit.Signal != 0 {
+		how = signalName(r.Exit.Signal) // its text is in parentheses too
+	}
+	text := r.Panic
+	if !strings.HasPrefix(text, "fatal error: ") {
+		text = "panic: " + text
+	}
+	return fmt.Sprintf("%s (%s)", text, how)
+}
+
 func (e *CrashError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: the executor (pid %d) ended without an answer: %v, after %v and %d requests served",
-		e.subject(), e.Exit.PID, e.Exit, e.Ran.Round(time.Microsecond), e.Served)
-	if n := len(e.Stderr); n > 0 {
+	if subject := e.subject(); subject != "" {
+		fmt.Fprintf(&b, "%s: ", subject)
+	}
+	b.WriteString("the executor ")
+	if e.Program != "" {
+		fmt.Fprintf(&b, "%s ", e.Program)
+	}
+	fmt.Fprintf(&b, "(pid %d) ended without an answer: %s, after %v and %d requests served", e.Exit.PID, e.Cause(), e.Ran.Round(time.Microsecond), e.Served)
+	if n := len(e.Stderr); n > 0 && e.Panic == "" {
 		fmt.Fprintf(&b, "; last line on stderr: %s", e.Stderr[n-1])
 	}
 	return b.String()
@@ -191,7 +223,7 @@ type ProtocolError struct {
 }
 
 func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("%s: the executor does not speak the protocol: %v; executor killed", e.subject(), e.Err)
+	return fmt.Sprintf("%s: the executor %s does not speak the protocol: %v; executor killed", e.subject(), e.Program, e.Err)
 }
 func (e *ProtocolError) Unwrap() error { return e.Err }
 
@@ -201,18 +233,18 @@ type CanceledError struct {
 	Report        // of the process that was killed
 	Running bool  // false: nothing had been sent
 	Err     error // of the context: context.Canceled or context.DeadlineExceeded
-	Cause   error // what its owner gave as the cause, or Err
+	Reason  error // what its owner gave as the cause, or Err
 }
 
 func (e *CanceledError) Error() string {
 	if e.Running {
-		return fmt.Sprintf("%s: canceled after %v, executor killed: %v", e.subject(), e.Ran.Round(time.Microsecond), e.Cause)
+		return fmt.Sprintf("%s: canceled after %v, executor killed: %v", e.subject(), e.Ran.Round(time.Microsecond), e.Reason)
 	}
-	return fmt.Sprintf("task %s of package %s: canceled while it waited for an executor: %v", e.Task, e.Package, e.Cause)
+	return fmt.Sprintf("task %s of package %s: canceled while it waited for an executor: %v", e.Task, e.Package, e.Reason)
 }
 
 // Unwrap returns both errors of the context.
-func (e *CanceledError) Unwrap() []error { return []error{e.Err, e.Cause} }
+func (e *CanceledError) Unwrap() []error { return []error{e.Err, e.Reason} }
 
 func notUTF8(r *Request) error {
 	// An executor would end on it.
@@ -240,7 +272,7 @@ func (e Exit) String() string {
 	if e.Unknown {
 		how = "with a status that another part of this program has taken (it reaps children, or ignores SIGCHLD)"
 	} else if e.Signal != 0 {
-		how = fmt.Sprintf("signal %s (%v)", signalName(e.Signal), e.Signal)
+		how = "signal " + describeSignal(e.Signal)
 	} else {
 		how = fmt.Sprintf("exit status %d", e.Code)
 	}

@@ -22,8 +22,15 @@ import (
 
 // ProcessConfig says which executor to start, and how.
 type ProcessConfig struct {
-	// Executor is the program: a path, or a name looked up on PATH. Required.
+	// Executor is the program: a path, or a name looked up on PATH. Required,
+	// unless Package is found to be a program.
 	Executor string
+
+	// Package, if set, is the one package that the process is for. If the
+	// package directory has it as a program, the executable file
+	// <Package>/<Package>, that is started in place of Executor; it serves no
+	// other package. See [Process.Program] for which it was.
+	Package string
 
 	// PackageDir holds the packages; it is passed on as
 	// SPIDER_TDL_PACKAGE_DIR. Empty: what Env says.
@@ -37,7 +44,7 @@ type ProcessConfig struct {
 	MaxFrame int
 
 	// StderrLines is how many of the last lines of stderr are kept for crash
-	// reports. 0: 32.
+	// reports. 0: 32. The first lines of a panic's trace are kept besides.
 	StderrLines int
 
 	// OnStderr, if set, gets each line of stderr, without its line end, one at a
@@ -111,8 +118,12 @@ const stderrPatience = 200 * time.Millisecond
 // StartProcess starts an executor, as the leader of its own process group. The
 // error is a *[SpawnError].
 func StartProcess(cfg ProcessConfig) (*Process, error) {
+	program, err := cfg.program()
+	if err != nil {
+		return nil, err
+	}
 	p := &Process{
-		cmd:      exec.Command(cfg.Executor),
+		cmd:      exec.Command(program),
 		maxFrame: cfg.MaxFrame,
 		exited:   make(chan struct{}),
 		stderr:   newTail(cfg.StderrLines, cfg.OnStderr),
@@ -126,11 +137,11 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	p.cmd.Dir = cfg.Dir
 	p.cmd.Env = cfg.Env
 	if cfg.PackageDir != "" {
-		p.cmd.Env = append(p.cmd.Environ(), "SPIDER_TDL_PACKAGE_DIR="+cfg.PackageDir)
+		p.cmd.Env = append(p.cmd.Environ(), envPackageDir+"="+cfg.PackageDir)
 	}
 	stderr, err := p.start(&cfg.Limits)
 	if err != nil {
-		return nil, &SpawnError{Executor: cfg.Executor, Err: err}
+		return nil, &SpawnError{Executor: program, Err: err}
 	}
 	if own, ok := memoryOf(os.Getpid()); ok {
 		p.parentPeak = own.peak
@@ -277,7 +288,7 @@ func (p *Process) signal(s syscall.Signal) {
 	}
 }
 
-// Program is the executable that was started.
+// Program is the path of what was started: the executor, or the package itself.
 func (p *Process) Program() string { return p.cmd.Path }
 
 // PID is the process's id, and its group's.
@@ -322,6 +333,12 @@ func (p *Process) Send(r *Request) error {
 	if protocol.CheckFrame(size, p.maxFrame) != nil {
 		return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: p.maxFrame}
 	}
+	select {
+	case <-p.exited:
+		// What it printed last is why there will be no answer.
+	default:
+		p.stderr.began()
+	}
 	p.request = protocol.AppendExecute(p.request[:0], r.Package, r.Task, r.Context, r.Inputs)
 	p.sent = time.Now()
 	_, err := p.in.Write(p.request)
@@ -337,6 +354,7 @@ func (p *Process) Receive(r *Request) (Result, error) {
 	var answered *ExecutorError
 	if err == nil || errors.As(err, &answered) {
 		p.served++
+		p.stderr.answered()
 	}
 	return result, err
 }
@@ -382,8 +400,13 @@ func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline
 	result, err := p.exchange(r, deadline)
 	p.slice.Yield(p.sent)
 	var answered *ExecutorError
-	if phase == PhaseRun && (err == nil || errors.As(err, &answered)) {
-		p.served++
+	if err == nil || errors.As(err, &answered) {
+		// What it has printed it has survived; what is read from now on may be from
+		// after the answer.
+		p.stderr.answered()
+		if phase == PhaseRun {
+			p.served++
+		}
 	}
 	if err == nil || lives(err) {
 		// What it wrote to stderr before the answer has to be read, since the
@@ -433,7 +456,7 @@ func (p *Process) failed(r *Request, phase Phase, limit time.Duration, err error
 			// It ended between the deadline and the kill.
 			break
 		}
-		return &TimeoutError{Report: p.report(r, phase, ran), Limit: limit}
+		return &TimeoutError{Report: p.report(r, phase, ran, false), Limit: limit}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed):
 		// The pipe is closed, so the process is about to end; unless a task
 		// closed it.
@@ -448,18 +471,20 @@ func (p *Process) failed(r *Request, phase Phase, limit time.Duration, err error
 		}
 	default:
 		p.Kill("it does not speak the protocol")
-		return &ProtocolError{Report: p.report(r, phase, ran), Err: err}
+		return &ProtocolError{Report: p.report(r, phase, ran, false), Err: err}
 	}
-	return &CrashError{p.report(r, phase, ran)}
+	return &CrashError{p.report(r, phase, ran, errors.Is(err, syscall.EPIPE))}
 }
 
-// report waits for the process's end and tells what is known of it.
-func (p *Process) report(r *Request, phase Phase, ran time.Duration) Report {
+// report waits for the process's end and tells what is known of it. unread says that
+// it did not read the request.
+func (p *Process) report(r *Request, phase Phase, ran time.Duration, unread bool) Report {
 	report := Report{
-		Package: r.Package, Task: r.Task, Phase: phase, Program: p.cmd.Path,
+		Package: r.Package, Task: r.Task, Phase: phase, Program: p.Program(),
 		Exit: p.Wait(), Ran: ran, Served: p.served,
-		PeakRSS: p.peakRSS(), Core: p.corePath(), Stderr: p.StderrTail(),
+		PeakRSS: p.peakRSS(), Core: p.corePath(),
 	}
+	report.Panic, report.Stderr = p.stderr.report(report.Exit, unread)
 	if phase == PhaseRun {
 		if context, err := tdl.DecodeContext(r.Context); err == nil {
 			report.Context = &context

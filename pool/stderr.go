@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -28,7 +29,8 @@ const (
 )
 
 // tail reads a process's stderr to its end, so that the process never blocks on
-// it, hands on line by line, and keeps the last lines.
+// it, hands on line by line, and keeps the last lines and the first ones of a panic's
+// trace.
 type tail struct {
 	observe func(line string)
 
@@ -46,6 +48,10 @@ type tail struct {
 	next  int
 	full  bool
 	added int // lines in all
+
+	// trace is what has been read since the last request; before, what was read
+	// between the last answer and that request. A trace in neither was survived.
+	trace, before *trace
 }
 
 func newTail(lines int, observe func(string)) *tail {
@@ -163,6 +169,54 @@ func (t *tail) keep(line string) {
 	if t.next == len(t.kept) {
 		t.next, t.full = 0, true
 	}
+	if l := traceOf(line); l != none && (t.trace == nil || !t.trace.continuedBy(l)) {
+		t.trace = &trace{language: l, first: t.added - 1, message: l == goRuntime}
+	}
+	if t.trace != nil {
+		t.trace.add(line)
+	}
+}
+
+// began says that a request is about to be sent.
+func (t *tail) began() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.trace != nil {
+		t.trace, t.before = nil, t.trace
+	}
+}
+
+// answered says that the process has answered: whatever it printed, it lives on.
+func (t *tail) answered() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.trace, t.before = nil, nil
+}
+
+// report tells of a process that ended without an answer: the message of its panic,
+// "" if it was none, and the lines that matter. unread says that it did not read
+// the request, so that the cause may be older.
+func (t *tail) report(e Exit, unread bool) (panicked string, lines []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.last()
+	from := t.trace
+	if from == nil && unread {
+		from = t.before
+	}
+	if from == nil || !from.explains(e) {
+		return "", last
+	}
+	gap := t.added - len(last) - from.first // lines of the trace before the last ones
+	switch {
+	case gap <= 0:
+		return from.text(), last
+	case gap <= len(from.lines):
+		lines = slices.Clone(from.lines[:gap])
+	default:
+		lines = append(slices.Clone(from.lines), fmt.Sprintf("... (%d lines)", gap-len(from.lines)))
+	}
+	return from.text(), append(lines, last...)
 }
 
 // count is how many lines there have been.
@@ -175,6 +229,11 @@ func (t *tail) count() int {
 func (t *tail) lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.last()
+}
+
+// last must be called with mu held.
+func (t *tail) last() []string {
 	var lines []string
 	if t.full {
 		lines = append(lines, t.kept[t.next:]...)

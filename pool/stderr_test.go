@@ -193,7 +193,7 @@ func TestExitString(t *testing.T) {
 		{Exit{Code: 3}, "exit status 3"},
 		{Exit{Code: -1, Signal: syscall.SIGSEGV}, "signal SIGSEGV (segmentation fault)"},
 		{Exit{Code: -1, Signal: syscall.SIGKILL, Killed: "closed"}, "signal SIGKILL (killed), killed by its parent: closed"},
-		{Exit{Code: -1, Signal: 63}, "signal unknown (signal 63)"},
+		{Exit{Code: -1, Signal: 63}, "signal 63"},
 	} {
 		if got := c.exit.String(); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.exit, got, c.want)
@@ -212,10 +212,12 @@ func TestErrorTexts(t *testing.T) {
 		{&SpawnError{Executor: "/x", Err: syscall.ENOENT}, []string{"/x", "no such file"}},
 		{&TooLargeError{Package: "p", Task: "t", Size: 11, Limit: 10}, []string{"task t of package p", "11", "10"}},
 		{&TimeoutError{Report: Report{Package: "p", Task: "t"}, Limit: 1e9}, []string{"task t of package p", "1s"}},
-		{&ProtocolError{Report: Report{Package: "p", Task: "t"}, Err: io.ErrNoProgress}, []string{"task t of package p", io.ErrNoProgress.Error()}},
+		{&SpawnError{Err: syscall.ENOENT}, []string{"an executor: no such file"}},
+		{&ProtocolError{Report: Report{Package: "p", Task: "t", Program: "/x"}, Err: io.ErrNoProgress}, []string{"task t of package p", "executor /x", io.ErrNoProgress.Error()}},
 		{&CrashError{Report{Package: "p", Task: "t", Exit: killed, Served: 5, Stderr: []string{"a", "b"}}},
 			[]string{"task t of package p", "pid 7", "SIGKILL", "closed", "5 requests", "last line on stderr: b"}},
 		{&CrashError{Report{Exit: killed}}, []string{"the executor (pid 7) ended"}},
+		{&CrashError{Report{Exit: killed, Program: "/x"}}, []string{"the executor /x (pid 7) ended"}},
 		{&ExecutorError{Package: "p", Task: "t", Kind: InvalidLibrary, Message: "m"}, []string{"package p", "m"}},
 	} {
 		for _, part := range c.says {

@@ -62,12 +62,13 @@ type TaskDescription struct {
 //
 // A type is written as one of bool, int8 to int64, uint8 to uint64, float (32
 // bits), double (64 bits), string, unit, any, List<T>, Array<T, N>, Map<K, V>,
-// Option<T>, Tuple<A, B, ...>, struct{a: A, b: B}, or as a name that
+// Option<T>, Tuple<A, B, ...>, struct{a: A, b: B}, enum{A, B: T}, or as a name that
 // [Description.Types] defines.
 type TypeMember = msgpack.Member
 
 // TypeDefinition is a type with a name. Its Kind is "struct" or "tuple", with
-// Fields, "enum", with Variants, or "opaque", for a type with its own encoding.
+// Fields, "enum", with Variants, "newtype", with one field, for a list, map or
+// option that contains itself, or "opaque", for a type with its own encoding.
 type TypeDefinition = msgpack.Definition
 
 // describe is the package in words. It must have no fault.

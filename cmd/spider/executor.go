@@ -15,11 +15,12 @@ const (
 
 // places are the flags that say where executor and packages are.
 type places struct {
-	PackageDir string `placeholder:"DIR" env:"SPIDER_TDL_PACKAGE_DIR" help:"Where the packages are, as DIR/NAME/libNAME.so. Default: ${default_package_dir}"`
+	PackageDir string `placeholder:"DIR" env:"SPIDER_TDL_PACKAGE_DIR" help:"Where the packages are: DIR/NAME/libNAME.so, or a program DIR/NAME/NAME. Default: ${default_package_dir}"`
 	Executor   string `placeholder:"PATH" help:"The executor's program. Default: spider-task-executor beside this program, else on $$PATH."`
 }
 
-// find fills in what the flags leave open.
+// find fills in what the flags leave open. Without an executor, the directory is
+// found all the same.
 func (p *places) find() (executor, packageDir string, err error) {
 	executor = p.Executor
 	if executor == "" {

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	$BUILT_SPIDER   the program as built, with the executor beside it
 //	$EXECUTOR       the executor, also on PATH
 //	$PACKAGES       the package directory, also in SPIDER_TDL_PACKAGE_DIR
+//	$SELF_HOSTED    one with packages that are programs only
 func TestScripts(t *testing.T) {
 	built := build(t)
 	spider, err := exec.LookPath("spider")
@@ -46,6 +47,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("BUILT_SPIDER", built.Spider)
 			env.Setenv("EXECUTOR", built.Executor)
 			env.Setenv("PACKAGES", built.Packages)
+			env.Setenv("SELF_HOSTED", built.SelfHosted)
 			env.Setenv("PATH", env.Getenv("PATH")+string(filepath.ListSeparator)+filepath.Dir(built.Executor))
 			env.Setenv("SPIDER_TDL_PACKAGE_DIR", built.Packages)
 			// Under -race, every process would otherwise end with a second's sleep.

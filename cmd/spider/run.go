@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -27,6 +28,9 @@ func (*runCommand) Help() string {
 An argument is one JSON value, so a string needs its own quotes. Results are
 printed as JSON, one to a line. NaN, Infinity and -Infinity are accepted too,
 and printed as strings.
+
+A package that is a program of its own, DIR/NAME/NAME, runs without an executor,
+unless --executor names one.
 
 Examples:
 
@@ -63,17 +67,22 @@ func (c *runCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	executor, packageDir, err := c.find()
-	if err != nil {
-		return err
-	}
+	executor, packageDir, missing := c.find()
 	cfg := pool.ProcessConfig{
 		Executor:   executor,
 		PackageDir: packageDir,
 		OnStderr:   func(line string) { _, _ = io.WriteString(s.err, line+"\n") },
 	}
+	if c.Executor == "" {
+		cfg.Package = c.Package
+	}
 	request := pool.Request{Package: c.Package, Task: c.Task, Context: context.Encode(), Inputs: inputs}
 	result, err := execute(cfg, request, c.Timeout)
+	var spawn *pool.SpawnError
+	if missing != nil && errors.As(err, &spawn) && spawn.Executor == "" {
+		// The package is no program, so one is needed.
+		return missing
+	}
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/spider-go/spider/pool"
 )
 
@@ -76,23 +74,17 @@ func explain(err error) string {
 	switch e := crash.Exit; {
 	case e.Killed != "":
 		how = "the executor was killed: " + e.Killed
+	case crash.Panic != "":
+		how = crash.Cause()
 	case e.Unknown:
 		how = "the executor ended " + e.String()
 	case e.Signal != 0:
-		how = "killed by signal " + describeSignal(e.Signal)
+		how = "killed by " + e.String()
 	default:
-		how = fmt.Sprintf("the executor exited with status %d, without an answer,", e.Code)
+		// Its name, as what exits may be no executor at all.
+		how = fmt.Sprintf("the executor %s exited with status %d, without an answer,", crash.Program, e.Code)
 	}
 	return fmt.Sprintf("task %s of package %s: %s after %v", crash.Task, crash.Package, how, roughly(crash.Ran))
-}
-
-// describeSignal gives, for example, SIGSEGV (segmentation fault).
-func describeSignal(sig syscall.Signal) string {
-	name := unix.SignalName(sig)
-	if name == "" { // a real-time one
-		return fmt.Sprint(int(sig))
-	}
-	return fmt.Sprintf("%s (%v)", name, sig)
 }
 
 // roughly keeps three digits.
@@ -141,7 +133,7 @@ type signalError struct {
 }
 
 func (e *signalError) Error() string {
-	return fmt.Sprintf("task %s of package %s: stopped by %s", e.task, e.pkg, describeSignal(e.signal))
+	return fmt.Sprintf("task %s of package %s: stopped by %v", e.task, e.pkg, pool.Exit{Signal: e.signal})
 }
 
 // resultError says that a task's results are not what the protocol calls results.

@@ -38,7 +38,7 @@ func (s *stop) kills(p *pool.Process) {
 			// The next one is for spider itself, should it hang.
 			s.release()
 			sig, _ := caught.(syscall.Signal)
-			p.Kill("spider was stopped by " + describeSignal(sig))
+			p.Kill("spider was stopped by " + pool.Exit{Signal: sig}.String())
 			s.result <- sig
 		case <-p.Exited():
 			s.result <- 0

@@ -22,9 +22,9 @@ func TestStop(t *testing.T) {
 		want   int
 		text   string
 	}{
-		{syscall.SIGHUP, 129, "SIGHUP (hangup)"},
-		{syscall.SIGINT, 130, "SIGINT (interrupt)"},
-		{syscall.SIGTERM, 143, "SIGTERM (terminated)"},
+		{syscall.SIGHUP, 129, "signal SIGHUP (hangup)"},
+		{syscall.SIGINT, 130, "signal SIGINT (interrupt)"},
+		{syscall.SIGTERM, 143, "signal SIGTERM (terminated)"},
 	} {
 		t.Run(tt.text, func(t *testing.T) {
 			spider := exec.Command("spider", "run", "--executor", built.Executor, "--package-dir", built.Packages,

@@ -106,7 +106,7 @@ func (c *compiler) shape(t reflect.Type, path string) shape {
 	case reflect.Array:
 		return &arrayShape{length: t.Len(), elem: c.codec(t.Elem(), path+"[]")}
 	case reflect.Map:
-		m := &mapShape{typ: t}
+		m := &mapShape{typ: t, keys: reflect.SliceOf(t.Key()), values: reflect.SliceOf(t.Elem())}
 		c.maps = append(c.maps, pendingMap{m, path})
 		m.key = c.codec(t.Key(), path+"[key]")
 		m.elem = c.codec(t.Elem(), path+"[]")
@@ -184,8 +184,32 @@ func (c *compiler) structShape(t reflect.Type, path string) shape {
 	}
 	if !tuple {
 		c.distinct(list, path, "field")
+		if len(fields) == 0 && c.hidesAll(t) {
+			// Such as time.Time, whose value would silently be lost.
+			c.fault(path, "%s has no exported field, so nothing of it has a msgpack form", t)
+		}
+	}
+	for i := range fields {
+		f := &fields[i]
+		f.leaf = leafOf(f.codec)
+		for at, n := t, 0; n < len(f.index); n++ {
+			inner := at.Field(f.index[n])
+			f.offset += inner.Offset
+			at = inner.Type
+		}
 	}
 	return &structShape{fields: fields, names: newNames(list), tuple: tuple}
+}
+
+// hidesAll reports whether a struct has fields and none is exported, or left out by
+// its tag.
+func (c *compiler) hidesAll(t reflect.Type) bool {
+	for i := range t.NumField() {
+		if f := t.Field(i); f.IsExported() || f.Anonymous || f.Tag.Get("tdl") == "-" {
+			return false
+		}
+	}
+	return t.NumField() > 0
 }
 
 func (c *compiler) distinct(list []string, path, what string) {

@@ -194,7 +194,7 @@ func (s *numbers[T]) encode(dst []byte, v reflect.Value, r room) ([]byte, error)
 }
 
 func (s *numbers[T]) decode(b []byte, v reflect.Value, r room) ([]byte, error) {
-	target := (*[]T)(v.Addr().UnsafePointer())
+	target := (*[]T)(unsafe.Pointer(v.UnsafeAddr()))
 	if formOf(b) == formBin {
 		data, rest, err := readBin(b)
 		if err != nil {
@@ -230,6 +230,37 @@ func (s *numbers[T]) decode(b []byte, v reflect.Value, r room) ([]byte, error) {
 	}
 	*target = list
 	return rest, nil
+}
+
+// leaf reads and writes a number, string or bool in memory, without reflect.
+type leaf struct {
+	write func(dst []byte, p unsafe.Pointer) ([]byte, error)
+	read  func(b []byte, p unsafe.Pointer) (rest []byte, ok bool)
+}
+
+func (s *numbers[T]) leaf() leaf {
+	return leaf{
+		write: func(dst []byte, p unsafe.Pointer) ([]byte, error) { return s.write(dst, *(*T)(p)) },
+		read: func(b []byte, p unsafe.Pointer) ([]byte, bool) {
+			x, rest, ok := s.read(b)
+			if ok {
+				*(*T)(p) = x
+			}
+			return rest, ok
+		},
+	}
+}
+
+// leafOf returns the leaf of c, or a zero one if c is no leaf.
+func leafOf(c *Codec) leaf {
+	switch c.shape.(type) {
+	case boolShape, intShape, uintShape, float32Shape, float64Shape, stringShape:
+		if c.typ.Kind() == reflect.Uint8 {
+			return unsignedList[uint8](reflect.Uint8).leaf()
+		}
+		return numbersOf(c.typ.Kind()).(interface{ leaf() leaf }).leaf()
+	}
+	return leaf{}
 }
 
 // numbersOf returns the list of elements of kind k, or nil if there is none.
@@ -273,7 +304,7 @@ func numbersOf(k reflect.Kind) shape {
 	return nil
 }
 
-func signedList[T int | int8 | int16 | int32 | int64](k reflect.Kind) shape {
+func signedList[T int | int8 | int16 | int32 | int64](k reflect.Kind) *numbers[T] {
 	return &numbers[T]{k.String(), func(dst []byte, i T) ([]byte, error) {
 		return appendInt(dst, int64(i)), nil
 	}, func(b []byte) (T, []byte, bool) {
@@ -282,7 +313,7 @@ func signedList[T int | int8 | int16 | int32 | int64](k reflect.Kind) shape {
 	}, true}
 }
 
-func unsignedList[T uint | uint16 | uint32 | uint64](k reflect.Kind) shape {
+func unsignedList[T uint | uint8 | uint16 | uint32 | uint64](k reflect.Kind) *numbers[T] {
 	return &numbers[T]{k.String(), func(dst []byte, u T) ([]byte, error) {
 		return msgp.AppendUint64(dst, uint64(u)), nil
 	}, func(b []byte) (T, []byte, bool) {
@@ -303,35 +334,59 @@ func (bytesShape) encode(dst []byte, v reflect.Value, r room) ([]byte, error) {
 	if err := openList(len(list), &r); err != nil {
 		return nil, err
 	}
-	size := 5 + len(list)
+	size := len(list)
 	for _, x := range list {
 		size += int(x >> 7)
 	}
-	dst = msgp.AppendArrayHeader(slices.Grow(dst, size), uint32(len(list)))
+	dst = msgp.AppendArrayHeader(slices.Grow(dst, 5+size), uint32(len(list)))
+	at := len(dst)
+	dst = dst[:at+size]
 	for len(list) >= 8 {
 		if binary.LittleEndian.Uint64(list)&highBits == 0 {
-			dst = append(dst, list[:8]...)
+			at += copy(dst[at:], list[:8])
 		} else {
-			for _, x := range list[:8] {
-				if x >= markFixMap {
-					dst = append(dst, markUint8)
-				}
-				dst = append(dst, x)
-			}
+			at = putBytes(dst, at, list[:8])
 		}
 		list = list[8:]
 	}
+	return dst[:putBytes(dst, at, list)], nil
+}
+
+// putBytes writes list to dst[at:] and returns where it ends. The mark is
+// written before every byte and stays only before a high one: there is no telling
+// which ones are high, so a branch would be a wrong guess half of the time.
+func putBytes(dst []byte, at int, list []byte) int {
 	for _, x := range list {
-		if x >= markFixMap {
-			dst = append(dst, markUint8)
-		}
-		dst = append(dst, x)
+		dst[at] = markUint8
+		at += int(x >> 7)
+		dst[at] = x
+		at++
 	}
-	return dst, nil
+	return at
+}
+
+// fourBytes reads the next four elements from the eight bytes w and returns how
+// many of those they take, or 0 if one has a form of its own. As in putBytes
+// there is no branch for high bytes.
+func fourBytes(list []byte, w uint64) (used int) {
+	_ = list[3]
+	var other byte
+	for i := range 4 {
+		x := byte(w)
+		marked := x >> 7
+		list[i] = byte(w >> (8 * marked & 63))
+		w >>= (8 + 8*marked) & 63
+		used += 1 + int(marked)
+		other |= ((x ^ markUint8) + 0x7f) & x // has its top bit unless x is the mark or an element
+	}
+	if other >= markFixMap {
+		return 0
+	}
+	return used
 }
 
 func (bytesShape) decode(b []byte, v reflect.Value, r room) ([]byte, error) {
-	target := (*[]byte)(v.Addr().UnsafePointer())
+	target := (*[]byte)(unsafe.Pointer(v.UnsafeAddr()))
 	if formOf(b) == formBin {
 		data, rest, err := readBin(b)
 		if err != nil {
@@ -346,25 +401,23 @@ func (bytesShape) decode(b []byte, v reflect.Value, r room) ([]byte, error) {
 	}
 	list := make([]byte, n) // n bytes are there, so this is bounded
 	for i := 0; i < n; {
-		for n-i >= 8 && len(rest) >= 8 && binary.LittleEndian.Uint64(rest)&highBits == 0 {
-			copy(list[i:i+8], rest)
-			i, rest = i+8, rest[8:]
-		}
-		if i == n {
-			break
-		}
-		switch {
-		case len(rest) >= 2 && rest[0] == markUint8:
-			list[i], rest = rest[1], rest[2:]
-		case len(rest) >= 1 && rest[0] < markFixMap:
-			list[i], rest = rest[0], rest[1:]
-		default:
-			u, after, ok := readUint(rest)
-			if !ok || u > math.MaxUint8 {
-				return nil, inElement(wrong(rest, "uint8"), i)
+		if n-i >= 8 && len(rest) >= 8 {
+			w := binary.LittleEndian.Uint64(rest)
+			if w&highBits == 0 {
+				copy(list[i:i+8], rest)
+				i, rest = i+8, rest[8:]
+				continue
 			}
-			list[i], rest = byte(u), after
+			if used := fourBytes(list[i:], w); used > 0 {
+				i, rest = i+4, rest[used:]
+				continue
+			}
 		}
+		u, after, ok := readUint(rest)
+		if !ok || u > math.MaxUint8 {
+			return nil, inElement(wrong(rest, "uint8"), i)
+		}
+		list[i], rest = byte(u), after
 		i++
 	}
 	*target = list

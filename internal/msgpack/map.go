@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 )
@@ -15,15 +16,11 @@ import (
 // element by element. Keys without such an order, which are interfaces and types
 // with their own encoding, are ordered by their encoded bytes.
 type mapShape struct {
-	typ       reflect.Type
-	key, elem *Codec
-	compare   func(a, b reflect.Value) int // nil: by encoded bytes
-	dynamic   bool                         // the key has an interface in it
-}
-
-type mapEntry struct {
-	key, value reflect.Value
-	sortKey    []byte
+	typ          reflect.Type
+	keys, values reflect.Type // slices of what the map holds
+	key, elem    *Codec
+	compare      func(a, b reflect.Value) int // nil: by encoded bytes
+	dynamic      bool                         // the key has an interface in it
 }
 
 func (s *mapShape) encode(dst []byte, v reflect.Value, r room) ([]byte, error) {
@@ -32,35 +29,57 @@ func (s *mapShape) encode(dst []byte, v reflect.Value, r room) ([]byte, error) {
 		return nil, err
 	}
 	dst = msgp.AppendMapHeader(dst, uint32(n))
-	entries := make([]mapEntry, 0, n)
-	for it := v.MapRange(); it.Next(); {
-		e := mapEntry{key: it.Key(), value: it.Value()}
-		if s.compare == nil {
-			var err error
-			if e.sortKey, err = s.key.encode(nil, e.key, r); err != nil {
-				return nil, within(err, "[key]")
-			}
-		}
-		entries = append(entries, e)
+	if n == 0 {
+		return dst, nil
 	}
-	slices.SortFunc(entries, func(a, b mapEntry) int {
-		if s.compare == nil {
-			return bytes.Compare(a.sortKey, b.sortKey)
-		}
-		return s.compare(a.key, b.key)
-	})
-	for _, e := range entries {
-		var err error
+	// Two slices for all entries: reflect would allocate for each one.
+	keys, values := reflect.MakeSlice(s.keys, n, n), reflect.MakeSlice(s.values, n, n)
+	it := v.MapRange()
+	for i := 0; i < n && it.Next(); i++ {
+		keys.Index(i).SetIterKey(it)
+		values.Index(i).SetIterValue(it)
+	}
+	order, err := s.order(keys, r)
+	if err != nil {
+		return nil, within(err, "[key]")
+	}
+	for _, i := range order {
 		start := len(dst)
-		if dst, err = s.key.encode(dst, e.key, r); err != nil {
+		if dst, err = s.key.encode(dst, keys.Index(i), r); err != nil {
 			return nil, within(err, "[key]")
 		}
 		keyed := dst
-		if dst, err = s.elem.encode(dst, e.value, r); err != nil {
+		if dst, err = s.elem.encode(dst, values.Index(i), r); err != nil {
 			return nil, within(err, "["+keyText(keyed[start:])+"]")
 		}
 	}
 	return dst, nil
+}
+
+// order returns the indices of keys in the order in which they are written.
+func (s *mapShape) order(keys reflect.Value, r room) ([]int, error) {
+	order := make([]int, keys.Len())
+	for i := range order {
+		order[i] = i
+	}
+	if _, ok := s.key.shape.(stringShape); ok { // most are, and reflect is slow
+		list := unsafe.Slice((*string)(keys.UnsafePointer()), keys.Len())
+		slices.SortFunc(order, func(a, b int) int { return strings.Compare(list[a], list[b]) })
+		return order, nil
+	}
+	if s.compare != nil {
+		slices.SortFunc(order, func(a, b int) int { return s.compare(keys.Index(a), keys.Index(b)) })
+		return order, nil
+	}
+	encoded := make([][]byte, len(order))
+	for i := range encoded {
+		var err error
+		if encoded[i], err = s.key.encode(nil, keys.Index(i), r); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(encoded[a], encoded[b]) })
+	return order, nil
 }
 
 func (s *mapShape) decode(b []byte, v reflect.Value, r room) ([]byte, error) {

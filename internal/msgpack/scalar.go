@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 )
@@ -149,7 +150,7 @@ func (float32Shape) encode(dst []byte, v reflect.Value, _ room) ([]byte, error) 
 		n.Set(v)
 		v = n
 	}
-	return msgp.AppendFloat32(dst, *(*float32)(v.Addr().UnsafePointer())), nil
+	return msgp.AppendFloat32(dst, *(*float32)(unsafe.Pointer(v.UnsafeAddr()))), nil
 }
 
 func (float32Shape) decode(b []byte, v reflect.Value, _ room) ([]byte, error) {
@@ -157,7 +158,7 @@ func (float32Shape) decode(b []byte, v reflect.Value, _ room) ([]byte, error) {
 	if !ok {
 		return nil, wrong(b, "float")
 	}
-	*(*float32)(v.Addr().UnsafePointer()) = f
+	*(*float32)(unsafe.Pointer(v.UnsafeAddr())) = f
 	return rest, nil
 }
 

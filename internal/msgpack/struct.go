@@ -3,6 +3,7 @@ package msgpack
 import (
 	"fmt"
 	"reflect"
+	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 )
@@ -12,6 +13,10 @@ type field struct {
 	name  string // on the wire
 	index []int  // path of reflect field indices through embedded structs
 	codec *Codec // of an enum's variant: what the pointer points to, nil for a unit
+
+	// Of a struct's field that is a leaf; else the functions are nil.
+	leaf
+	offset uintptr // from the start of the struct, in bytes
 }
 
 func (f *field) of(v reflect.Value) reflect.Value {
@@ -19,6 +24,25 @@ func (f *field) of(v reflect.Value) reflect.Value {
 		v = v.Field(i)
 	}
 	return v
+}
+
+// encode and decode are those of the field of v, a struct that begins at base if
+// it has an address, else base is nil. Leaves are most of what structs hold, and
+// reflect takes longer to find them than it takes to write them.
+func (f *field) encode(dst []byte, v reflect.Value, base unsafe.Pointer, r room) ([]byte, error) {
+	if base != nil && f.write != nil {
+		return f.write(dst, unsafe.Add(base, f.offset))
+	}
+	return f.codec.encode(dst, f.of(v), r)
+}
+
+func (f *field) decode(b []byte, v reflect.Value, base unsafe.Pointer, r room) ([]byte, error) {
+	if f.read != nil {
+		if rest, ok := f.read(b, unsafe.Add(base, f.offset)); ok {
+			return rest, nil
+		}
+	}
+	return f.codec.decode(b, f.of(v), r) // which words the error of a leaf
 }
 
 // structShape is a struct or a tuple: an array of its fields.
@@ -33,10 +57,13 @@ func (s *structShape) encode(dst []byte, v reflect.Value, r room) ([]byte, error
 		return nil, err
 	}
 	dst = msgp.AppendArrayHeader(dst, uint32(len(s.fields)))
+	var base unsafe.Pointer
+	if v.CanAddr() {
+		base = unsafe.Pointer(v.UnsafeAddr())
+	}
 	var err error
 	for i := range s.fields {
-		f := &s.fields[i]
-		if dst, err = f.codec.encode(dst, f.of(v), r); err != nil {
+		if dst, err = s.fields[i].encode(dst, v, base, r); err != nil {
 			return nil, s.in(err, i)
 		}
 	}
@@ -61,9 +88,9 @@ func (s *structShape) decode(b []byte, v reflect.Value, r room) ([]byte, error) 
 		if n != len(s.fields) {
 			return nil, wrongLength(b, len(s.fields))
 		}
+		base := unsafe.Pointer(v.UnsafeAddr())
 		for i := range s.fields {
-			f := &s.fields[i]
-			if rest, err = f.codec.decode(rest, f.of(v), r); err != nil {
+			if rest, err = s.fields[i].decode(rest, v, base, r); err != nil {
 				return nil, s.in(err, i)
 			}
 		}

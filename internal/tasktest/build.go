@@ -97,7 +97,10 @@ func Stage(dir string) (Built, error) {
 	if g.err != nil {
 		return Built{}, g.err
 	}
-	return built, BuildC(built.Packages)
+	if err := BuildC(built.Packages); err != nil {
+		return Built{}, err
+	}
+	return built, BuildExamplesC(built.Packages)
 }
 
 func lock(dir string) (unlock func(), err error) {

@@ -21,10 +21,9 @@ type CPackage struct {
 	Name string // of the directory and, as lib<Name>.so, of the file
 	Doc  string // what is special about it, in a line
 
-	Source string   // file in testdata/c; empty if this is no library
+	Source string   // the C file; empty if this is no library
 	Flags  []string // extra compiler flags, most of them -D
-	// Exports are the symbols of the ABI it defines, in the order version,
-	// name, init, execute.
+	// Exports are the symbols of the ABI it defines.
 	Exports []string
 	// Needs names a library it is linked against that exists nowhere.
 	Needs string
@@ -116,16 +115,21 @@ func needing(library string, p CPackage) CPackage {
 // several processes may build into the same dir at once. An error carries the
 // compiler's output.
 func BuildC(dir string) error {
-	b, err := newCBuild(dir)
+	return buildC(dir, "internal/tasktest/testdata/c", CPackages)
+}
+
+// buildC makes packages whose sources are in a folder of the module.
+func buildC(dir, sources string, packages []CPackage) error {
+	b, err := newCBuild(dir, sources)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(b.scratch)
 
-	errs := make([]error, len(CPackages))
+	errs := make([]error, len(packages))
 	slots := make(chan struct{}, runtime.NumCPU())
 	var wg sync.WaitGroup
-	for i, p := range CPackages {
+	for i, p := range packages {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
@@ -138,24 +142,24 @@ func BuildC(dir string) error {
 	return errors.Join(errs...)
 }
 
-// A cBuild is one run of BuildC.
+// A cBuild is one run of buildC.
 type cBuild struct {
 	dir     string   // gets the packages
 	scratch string   // inside dir, so that a rename out of it works
 	cc      []string // the compiler and arguments of its own, as in CC="ccache gcc"
-	sources string   // testdata/c
+	sources string   // where the C files are
 	header  string   // the directory of tdl.h
 	changed time.Time
 }
 
-func newCBuild(dir string) (*cBuild, error) {
+func newCBuild(dir, sources string) (*cBuild, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, err
 	}
 	b := &cBuild{
 		dir:     dir,
-		sources: filepath.Join(root, "internal", "tasktest", "testdata", "c"),
+		sources: filepath.Join(root, sources),
 		header:  filepath.Join(root, "tdl", "cshared"),
 	}
 	if b.cc, err = cCompiler(); err != nil {
@@ -167,7 +171,7 @@ func newCBuild(dir string) (*cBuild, error) {
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, filepath.Join(b.header, "tdl.h"),
+	files = append(files, filepath.Join(b.header, "tdl.h"), filepath.Join(b.header, "tdl_value.h"),
 		filepath.Join(root, "internal", "tasktest", "cpackages.go"))
 	for _, file := range files {
 		info, err := os.Stat(file)

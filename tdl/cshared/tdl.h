@@ -73,7 +73,9 @@
  *   double (64), string, unit, any, List<T>, Array<T, N>, Map<K, V>, Option<T>,
  *   Tuple<A, B, ...>, or a name that "types" defines: {"kind": "struct" or
  *   "tuple", "fields": [...]}, {"kind": "enum", "variants": [...]}, where a
- *   variant without a value has no type, or {"kind": "opaque"}.
+ *   variant without a value has no type, {"kind": "newtype", "fields": [one]} for
+ *   a list, map or option that contains itself, or {"kind": "opaque"}. A type
+ *   without a name is written struct{a: A, b: B} or enum{A, B: T} in place.
  *
  * WHAT A TASK MAY DO
  *   It may crash, hang or exit: that costs this process, and the parent learns

@@ -209,10 +209,9 @@ static inline size_t spider_utf8_(const char *s, size_t n)
  * Writing.
  */
 
-static inline void spider_put_(struct spider_writer *out, const void *bytes, size_t n)
+/* Where the next n bytes go. */
+static inline uint8_t *spider_room_(struct spider_writer *out, size_t n)
 {
-	if (n == 0)
-		return;
 	if (n > out->cap_ - out->len_) {
 		size_t cap = n > SIZE_MAX / 4 - out->len_ ? SIZE_MAX : 2 * (out->len_ + n);
 
@@ -220,7 +219,14 @@ static inline void spider_put_(struct spider_writer *out, const void *bytes, siz
 		out->bytes_ = (uint8_t *)spider_realloc_(out->bytes_, cap);
 		out->cap_ = cap;
 	}
-	memcpy(out->bytes_ + out->len_, bytes, n);
+	return out->bytes_ + out->len_;
+}
+
+static inline void spider_put_(struct spider_writer *out, const void *bytes, size_t n)
+{
+	if (n == 0)
+		return;
+	memcpy(spider_room_(out, n), bytes, n);
 	out->len_ += n;
 }
 
@@ -417,9 +423,20 @@ static inline void spider_write_map(struct spider_writer *out, size_t n)
 /* As an array of integers, which is what List<uint8> is. */
 static inline void spider_write_bytes(struct spider_writer *out, const uint8_t *bytes, size_t n)
 {
+	uint8_t *at;
+
 	spider_write_array(out, n);
-	for (size_t i = 0; i < n && !out->fault_; i++)
-		spider_write_uint(out, bytes[i]);
+	if (out->fault_)
+		return;
+	/* All at once: there may be millions. */
+	out->missing_ -= n;
+	at = spider_room_(out, 2 * n);
+	for (size_t i = 0; i < n; i++) {
+		if (bytes[i] > 0x7f)
+			*at++ = 0xcc;
+		*at++ = bytes[i];
+	}
+	out->len_ = (size_t)(at - out->bytes_);
 }
 
 /* Frees a writer whose results are not wanted after all. */
@@ -811,9 +828,11 @@ static inline void spider_skip_(struct spider_reader *in, int depth)
 		return;
 	}
 	while (n-- > 0 && !in->failed) {
-		/* Long lists are mostly small integers. */
+		/* Long lists are mostly bytes. */
 		if (in->next_ < in->end_ && *in->next_ <= 0x7f)
 			in->next_++;
+		else if (in->end_ - in->next_ >= 2 && *in->next_ == 0xcc)
+			in->next_ += 2;
 		else
 			spider_skip_(in, depth + 1);
 	}
@@ -1073,6 +1092,8 @@ static inline SpiderTdlByteArray spider_read_bytes(struct spider_reader *in)
 	for (size_t i = 0; i < n; i++) {
 		if (in->next_ < in->end_ && *in->next_ <= 0x7f)
 			copy[i] = *in->next_++;
+		else if (in->end_ - in->next_ >= 2 && *in->next_ == 0xcc)
+			copy[i] = (in->next_ += 2)[-1];
 		else
 			copy[i] = (uint8_t)spider_read_uint_max(in, UINT8_MAX);
 	}

@@ -19,6 +19,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "stage:", err)
 		os.Exit(1)
 	}
+	if skipped, err := tasktest.BuildRust(built.Packages); err != nil {
+		fmt.Fprintln(os.Stderr, "stage:", err)
+		os.Exit(1)
+	} else if skipped != "" {
+		fmt.Fprintln(os.Stderr, "stage: the Rust example is not built:", skipped)
+	}
 	fmt.Println(built.Spider)
 	fmt.Println(built.Executor)
 	fmt.Println(built.Packages)

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "payload.h"
+#include "tdl_value.h"
 
 /* Every task has the same signature; few use all of it. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -72,20 +72,20 @@ static SpiderTdlResult write_text(int fd, const char *text, size_t n)
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			return error_errno("write");
+			return spider_fail_errno("write");
 		text += done;
 		n -= (size_t)done;
 	}
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult wait_for(pid_t pid)
 {
 	while (waitpid(pid, NULL, 0) < 0) {
 		if (errno != EINTR)
-			return error_errno("waitpid");
+			return spider_fail_errno("waitpid");
 	}
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult run_in_thread(void *(*run)(void *))
@@ -95,9 +95,9 @@ static SpiderTdlResult run_in_thread(void *(*run)(void *))
 
 	errno = pthread_create(&thread, NULL, run, NULL);
 	if (errno != 0)
-		return error_errno("pthread_create");
+		return spider_fail_errno("pthread_create");
 	pthread_join(thread, &answer);
-	return result_u64((uint64_t)(uintptr_t)answer);
+	return spider_answer_uint((uint64_t)(uintptr_t)answer);
 }
 
 /*
@@ -114,7 +114,7 @@ static void fault(void)
 static SpiderTdlResult task_segv(const struct call *c)
 {
 	fault();
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_segv_null_call(const struct call *c)
@@ -122,7 +122,7 @@ static SpiderTdlResult task_segv_null_call(const struct call *c)
 	void (*volatile nothing)(void) = NULL;
 
 	nothing();
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_bus(const struct call *c)
@@ -132,12 +132,12 @@ static SpiderTdlResult task_bus(const struct call *c)
 	int fd = memfd_create("bus", MFD_CLOEXEC);
 
 	if (fd < 0 || ftruncate(fd, (off_t)page) < 0)
-		return error_errno("memfd_create");
+		return spider_fail_errno("memfd_create");
 	map = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED || ftruncate(fd, 0) < 0)
-		return error_errno("mmap");
+		return spider_fail_errno("mmap");
 	map[0] = 1;
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_fpe(const struct call *c)
@@ -151,7 +151,7 @@ static SpiderTdlResult task_fpe(const struct call *c)
 	/* Integer division by zero does not trap on most other machines. */
 	raise(SIGFPE);
 #endif
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_ill(const struct call *c)
@@ -163,7 +163,7 @@ static SpiderTdlResult task_ill(const struct call *c)
 #else
 	raise(SIGILL);
 #endif
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_abort(const struct call *c)
@@ -182,20 +182,20 @@ static SpiderTdlResult task_trap(const struct call *c)
 #else
 	raise(SIGTRAP);
 #endif
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_sys(const struct call *c)
 {
 	raise(SIGSYS);
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_raise(const struct call *c)
 {
 	if (raise((int)c->args[0].u64) != 0)
-		return error_errno("raise");
-	return result_none();
+		return spider_fail_errno("raise");
+	return spider_answer_none();
 }
 
 static void *fault_thread(void *unused)
@@ -226,7 +226,7 @@ static SpiderTdlResult task_stack_overflow(const struct call *c)
 {
 	volatile char first = 0;
 
-	return result_u64((uint64_t)recurse(&first));
+	return spider_answer_uint((uint64_t)recurse(&first));
 }
 
 static SpiderTdlResult task_double_free(const struct call *c)
@@ -235,7 +235,7 @@ static SpiderTdlResult task_double_free(const struct call *c)
 
 	free(block);
 	free(block);
-	return result_none();
+	return spider_answer_none();
 }
 
 /*
@@ -270,8 +270,8 @@ static SpiderTdlResult task_exit_in_thread(const struct call *c)
 static SpiderTdlResult task_kill_self(const struct call *c)
 {
 	if (kill(getpid(), (int)c->args[0].u64) < 0)
-		return error_errno("kill");
-	return result_none();
+		return spider_fail_errno("kill");
+	return spider_answer_none();
 }
 
 static void block(void)
@@ -284,8 +284,8 @@ static void block(void)
 static SpiderTdlResult task_atexit_block(const struct call *c)
 {
 	if (atexit(block) != 0)
-		return error_text("ExecutionError", "atexit failed");
-	return result_none();
+		return spider_fail("atexit failed");
+	return spider_answer_none();
 }
 
 static void loop(void)
@@ -299,19 +299,19 @@ static void loop(void)
 static SpiderTdlResult task_endless_loop(const struct call *c)
 {
 	loop();
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_sleep_ms(const struct call *c)
 {
 	sleep_ms(c->args[0].u64);
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_block_forever(const struct call *c)
 {
 	block();
-	return result_none();
+	return spider_answer_none();
 }
 
 /*
@@ -326,7 +326,7 @@ static SpiderTdlResult task_print_write(const struct call *c)
 static SpiderTdlResult task_print_stdio(const struct call *c)
 {
 	printf("%s", c->args[0].str);
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_print_stdio_full(const struct call *c)
@@ -337,7 +337,7 @@ static SpiderTdlResult task_print_stdio_full(const struct call *c)
 	 * buffer is ours. */
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	printf("%s", c->args[0].str);
-	return result_none();
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_print_child(const struct call *c)
@@ -347,7 +347,7 @@ static SpiderTdlResult task_print_child(const struct call *c)
 
 	errno = posix_spawn(&pid, "/bin/echo", NULL, NULL, argv, environ);
 	if (errno != 0)
-		return error_errno("/bin/echo");
+		return spider_fail_errno("/bin/echo");
 	return wait_for(pid);
 }
 
@@ -360,8 +360,8 @@ static SpiderTdlResult task_print_system(const struct call *c)
 	status = system("echo \"$MISBEHAVE_TEXT\"");
 	unsetenv("MISBEHAVE_TEXT");
 	if (status != 0)
-		return error_text("ExecutionError", "system: wait status %d", status);
-	return result_none();
+		return spider_fail("system: wait status %d", status);
+	return spider_answer_none();
 }
 
 static SpiderTdlResult task_print_fork(const struct call *c)
@@ -369,7 +369,7 @@ static SpiderTdlResult task_print_fork(const struct call *c)
 	pid_t pid = fork();
 
 	if (pid < 0)
-		return error_errno("fork");
+		return spider_fail_errno("fork");
 	if (pid == 0) {
 		write_text(STDOUT_FILENO, c->args[0].str, c->args[0].len);
 		_exit(0);
@@ -384,7 +384,7 @@ static SpiderTdlResult task_print_proc_self_fd1(const struct call *c)
 	int fd = open("/proc/self/fd/1", O_WRONLY | O_APPEND | O_CLOEXEC);
 
 	if (fd < 0)
-		return error_errno("/proc/self/fd/1");
+		return spider_fail_errno("/proc/self/fd/1");
 	result = write_text(fd, c->args[0].str, c->args[0].len);
 	close(fd);
 	return result;
@@ -399,7 +399,7 @@ static SpiderTdlResult task_print_stderr_lines(const struct call *c)
 {
 	for (uint64_t i = 0; i < c->args[0].u64; i++)
 		dprintf(STDERR_FILENO, "line %llu\n", (unsigned long long)i);
-	return result_none();
+	return spider_answer_none();
 }
 
 /*
@@ -419,17 +419,16 @@ static SpiderTdlResult task_read_stdin(const struct call *c)
 		if (ready < 0 && errno == EINTR)
 			continue;
 		if (ready < 0)
-			return error_errno("poll");
+			return spider_fail_errno("poll");
 		if (ready == 0)
-			return error_text("ExecutionError", "stdin blocks after %llu bytes",
-					  (unsigned long long)total);
+			return spider_fail("stdin blocks after %llu bytes", (unsigned long long)total);
 		n = read(STDIN_FILENO, bytes, sizeof(bytes));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_errno("read");
+			return spider_fail_errno("read");
 		if (n == 0)
-			return result_u64(total);
+			return spider_answer_uint(total);
 		total += (uint64_t)n;
 	}
 }
@@ -467,18 +466,17 @@ static SpiderTdlResult task_count_fds(const struct call *c)
 	uint64_t count = 0;
 
 	if (!each_fd(count_fd, &count))
-		return error_errno("/proc/self/fd");
-	return result_u64(count);
+		return spider_fail_errno("/proc/self/fd");
+	return spider_answer_uint(count);
 }
 
-struct fd_list {
-	struct buf strings;
-	size_t count;
-};
-
-static void list_private_fd(int fd, void *arg)
+static void count_private_fd(int fd, void *count)
 {
-	struct fd_list *list = arg;
+	*(size_t *)count += fd > STDERR_FILENO;
+}
+
+static void list_private_fd(int fd, void *out)
+{
 	char path[64], target[256], text[384];
 	ssize_t n;
 
@@ -488,28 +486,26 @@ static void list_private_fd(int fd, void *arg)
 	n = readlink(path, target, sizeof(target) - 1);
 	target[n < 0 ? 0 : n] = '\0';
 	snprintf(text, sizeof(text), "%d %s", fd, target);
-	put_str(&list->strings, text, strlen(text));
-	list->count++;
+	spider_write_cstr(out, text);
 }
 
 /* One string per descriptor from 3 on: its number, a space, what it is. */
 static SpiderTdlResult task_list_private_fds(const struct call *c)
 {
-	struct fd_list list = { 0 };
-	struct buf value = { 0 };
+	struct spider_writer out = spider_results();
+	size_t count = 0;
 
-	if (!each_fd(list_private_fd, &list))
-		return error_errno("/proc/self/fd");
-	put_array_header(&value, list.count);
-	put(&value, list.strings.ptr, list.strings.len);
-	free(list.strings.ptr);
-	return result_one(value);
+	each_fd(count_private_fd, &count);
+	spider_write_array(spider_result(&out), count);
+	if (!each_fd(list_private_fd, &out))
+		return spider_fail_errno("/proc/self/fd");
+	return spider_done(&out);
 }
 
 static SpiderTdlResult task_close_stderr(const struct call *c)
 {
 	close(STDERR_FILENO);
-	return result_none();
+	return spider_answer_none();
 }
 
 static void *write_to_closed_pipe(void *unused)
@@ -540,12 +536,12 @@ static SpiderTdlResult task_fork_sleep(const struct call *c)
 	pid_t pid = fork();
 
 	if (pid < 0)
-		return error_errno("fork");
+		return spider_fail_errno("fork");
 	if (pid == 0) {
 		sleep_ms(c->args[0].u64);
 		_exit(0);
 	}
-	return result_u64((uint64_t)pid);
+	return spider_answer_uint((uint64_t)pid);
 }
 
 /* posix_spawn returns a little before the child's close-on-exec descriptors are
@@ -578,9 +574,9 @@ static SpiderTdlResult task_fork_exec_sleep(const struct call *c)
 	snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)c->args[0].u64);
 	errno = posix_spawn(&pid, "/bin/sleep", NULL, NULL, argv, environ);
 	if (errno != 0)
-		return error_errno("/bin/sleep");
+		return spider_fail_errno("/bin/sleep");
 	wait_for_exec(pid);
-	return result_u64((uint64_t)pid);
+	return spider_answer_uint((uint64_t)pid);
 }
 
 static SpiderTdlResult task_fork_setsid_sleep(const struct call *c)
@@ -588,7 +584,7 @@ static SpiderTdlResult task_fork_setsid_sleep(const struct call *c)
 	pid_t pid = fork();
 
 	if (pid < 0)
-		return error_errno("fork");
+		return spider_fail_errno("fork");
 	if (pid == 0) {
 		setsid();
 		sleep_ms(c->args[0].u64);
@@ -597,7 +593,7 @@ static SpiderTdlResult task_fork_setsid_sleep(const struct call *c)
 	/* The answer promises that the child is out of the process group. */
 	while (getsid(pid) != pid)
 		sleep_ms(1);
-	return result_u64((uint64_t)pid);
+	return spider_answer_uint((uint64_t)pid);
 }
 
 /* The child blocks where it could spin: it holds the same descriptors, and the
@@ -607,11 +603,11 @@ static SpiderTdlResult task_fork_hold_endless(const struct call *c)
 	pid_t pid = fork();
 
 	if (pid < 0)
-		return error_errno("fork");
+		return spider_fail_errno("fork");
 	if (pid == 0)
 		block();
 	loop();
-	return result_none();
+	return spider_answer_none();
 }
 
 /*
@@ -622,25 +618,25 @@ static SpiderTdlResult task_fork_hold_endless(const struct call *c)
  * payload's length, the str32 header. */
 #define OUTPUT_OVERHEAD (4 + 4 + 5)
 
+/* A string in the long form at any length, so that every size can be had. */
 static SpiderTdlResult task_output_bytes(const struct call *c)
 {
-	uint64_t n = c->args[0].u64;
-	struct buf b = { 0 };
+	uint64_t n = c->args[0].u64, size = n - OUTPUT_OVERHEAD;
+	SpiderTdlResult result = { false, NULL, n };
 
 	if (n < OUTPUT_OVERHEAD || n > UINT32_MAX)
-		return error_text("ExecutionError", "output_bytes: n is %d to %u", OUTPUT_OVERHEAD,
-				  UINT32_MAX);
-	b.cap = n;
-	b.ptr = malloc(n);
-	if (!b.ptr)
-		return error_errno("malloc");
-	put_u32_little_endian(&b, 1);
-	put_u32_little_endian(&b, (uint32_t)(n - 8));
-	put_byte(&b, 0xdb);
-	put_big_endian(&b, n - OUTPUT_OVERHEAD, 4);
-	for (uint64_t i = 0; b.len < n; i++)
-		b.ptr[b.len++] = (uint8_t)('a' + i % 26);
-	return result_of(false, b);
+		return spider_fail("output_bytes: n is %d to %u", OUTPUT_OVERHEAD, UINT32_MAX);
+	result.ptr = malloc(n);
+	if (!result.ptr)
+		return spider_fail_errno("malloc");
+	spider_put_u32_(result.ptr, 1);
+	spider_put_u32_(result.ptr + 4, (uint32_t)(n - 8));
+	result.ptr[8] = 0xdb;
+	for (int i = 0; i < 4; i++)
+		result.ptr[9 + i] = (uint8_t)(size >> (8 * (3 - i)));
+	for (uint64_t i = 0; i < size; i++)
+		result.ptr[OUTPUT_OVERHEAD + i] = (uint8_t)('a' + i % 26);
+	return result;
 }
 
 static SpiderTdlResult task_output_zero_len(const struct call *c)
@@ -656,7 +652,7 @@ static SpiderTdlResult task_error_zero_len(const struct call *c)
 /* fork_return comes back twice, the second time in a child. */
 static SpiderTdlResult task_fork_return(const struct call *c)
 {
-	return result_u64((uint64_t)fork());
+	return spider_answer_uint((uint64_t)fork());
 }
 
 static sigjmp_buf caught;
@@ -685,7 +681,7 @@ static SpiderTdlResult task_catch_segv(const struct call *c)
 			*(volatile int *)8 = 1;
 		times++;
 	}
-	return result_u64(times);
+	return spider_answer_uint(times);
 }
 
 static SpiderTdlResult task_output_null(const struct call *c)
@@ -702,32 +698,39 @@ static SpiderTdlResult task_output_endless(const struct call *c)
 
 static SpiderTdlResult task_output_garbage(const struct call *c)
 {
-	return result_raw(false, "\x05\xab\x10", 3);
+	return spider_raw(false, "\x05\xab\x10", 3);
 }
 
 static SpiderTdlResult task_echo(const struct call *c)
 {
-	return result_raw(false, c->inputs.ptr, c->inputs.len);
+	return spider_raw(false, c->inputs.ptr, c->inputs.len);
 }
 
 static SpiderTdlResult task_echo_context(const struct call *c)
 {
-	struct buf value = { 0 };
+	struct spider_writer out = spider_results();
 
-	put_array_header(&value, c->ctx.len);
-	for (size_t i = 0; i < c->ctx.len; i++)
-		put_u64(&value, c->ctx.ptr[i]);
-	return result_one(value);
+	spider_write_bytes(spider_result(&out), c->ctx.ptr, c->ctx.len);
+	return spider_done(&out);
+}
+
+static SpiderTdlResult pointer_info(SpiderTdlByteArray b)
+{
+	struct spider_writer out = spider_results();
+
+	spider_write_uint(spider_result(&out), b.ptr != NULL);
+	spider_write_uint(spider_result(&out), b.len);
+	return spider_done(&out);
 }
 
 static SpiderTdlResult task_inputs_ptr_info(const struct call *c)
 {
-	return result_u64_pair(c->inputs.ptr != NULL, c->inputs.len);
+	return pointer_info(c->inputs);
 }
 
 static SpiderTdlResult task_ctx_ptr_info(const struct call *c)
 {
-	return result_u64_pair(c->ctx.ptr != NULL, c->ctx.len);
+	return pointer_info(c->ctx);
 }
 
 /*
@@ -736,17 +739,17 @@ static SpiderTdlResult task_ctx_ptr_info(const struct call *c)
 
 static SpiderTdlResult task_fail(const struct call *c)
 {
-	return error_bytes(c->args[0].str, c->args[1].str, c->args[1].len);
+	return spider_error(c->args[0].str, "%s", c->args[1].str);
 }
 
 static SpiderTdlResult task_fail_garbage(const struct call *c)
 {
-	return result_raw(true, "\xc1\xff\x00", 3);
+	return spider_raw(true, "\xc1\xff\x00", 3);
 }
 
 static SpiderTdlResult task_fail_unknown_variant(const struct call *c)
 {
-	return error_text("Foo", "x");
+	return spider_error("Foo", "x");
 }
 
 /* A text that claims 20 bytes and has 3. */
@@ -754,29 +757,23 @@ static SpiderTdlResult task_fail_truncated(const struct call *c)
 {
 	static const char bytes[] = "\x81\xae" "ExecutionError" "\xb4" "cut";
 
-	return result_raw(true, bytes, sizeof(bytes) - 1);
+	return spider_raw(true, bytes, sizeof(bytes) - 1);
 }
 
 static SpiderTdlResult task_fail_not_utf8(const struct call *c)
 {
-	return error_bytes("ExecutionError", "\xff\xfe", 2);
+	static const char bytes[] = "\x81\xae" "ExecutionError" "\xa2\xff\xfe";
+
+	return spider_raw(true, bytes, sizeof(bytes) - 1);
 }
 
 static SpiderTdlResult task_fail_huge(const struct call *c)
 {
-	SpiderTdlResult result;
-	size_t n = c->args[0].u64;
-	char *text;
+	uint64_t n = c->args[0].u64;
 
-	if (n > UINT32_MAX)
-		return error_text("ExecutionError", "fail_huge: n is at most %u", UINT32_MAX);
-	text = malloc(n + 1);
-	if (!text)
-		return error_errno("malloc");
-	memset(text, 'x', n);
-	result = error_bytes("ExecutionError", text, n);
-	free(text);
-	return result;
+	if (n > INT32_MAX / 2)
+		return spider_fail("fail_huge: n is at most %d", INT32_MAX / 2);
+	return spider_fail("%*s", (int)n, "");
 }
 
 /*
@@ -790,15 +787,15 @@ static SpiderTdlResult task_alloc_mb(const struct call *c)
 	volatile char *block; /* a compiler may drop a memset of it */
 
 	if (mb > SIZE_MAX >> 20)
-		return error_text("ExecutionError", "alloc_mb: n is too large");
+		return spider_fail("alloc_mb: n is too large");
 	if (mb == 0)
-		return result_u64(0);
+		return spider_answer_uint(0);
 	block = malloc((size_t)mb << 20);
 	if (!block)
-		return error_errno("malloc");
+		return spider_fail_errno("malloc");
 	for (size_t i = 0; i < (size_t)mb << 20; i += 4096)
 		block[i] = 1;
-	return result_u64(0);
+	return spider_answer_uint(0);
 }
 
 /* Answers how many could be opened; they stay open. */
@@ -808,7 +805,7 @@ static SpiderTdlResult task_open_files(const struct call *c)
 
 	while (opened < c->args[0].u64 && open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
 		opened++;
-	return result_u64(opened);
+	return spider_answer_uint(opened);
 }
 
 static SpiderTdlResult task_get_rlimit(const struct call *c)
@@ -816,18 +813,18 @@ static SpiderTdlResult task_get_rlimit(const struct call *c)
 	struct rlimit limit;
 
 	if (getrlimit((int)c->args[0].u64, &limit) < 0)
-		return error_errno("getrlimit");
-	return result_u64(limit.rlim_cur);
+		return spider_fail_errno("getrlimit");
+	return spider_answer_uint(limit.rlim_cur);
 }
 
 static SpiderTdlResult task_getpid(const struct call *c)
 {
-	return result_u64((uint64_t)getpid());
+	return spider_answer_uint((uint64_t)getpid());
 }
 
 static SpiderTdlResult task_getpgid(const struct call *c)
 {
-	return result_u64((uint64_t)getpgid(0));
+	return spider_answer_uint((uint64_t)getpgid(0));
 }
 
 /* leave_group puts the process into its parent's group, out of reach of a kill of
@@ -835,21 +832,21 @@ static SpiderTdlResult task_getpgid(const struct call *c)
 static SpiderTdlResult task_leave_group(const struct call *c)
 {
 	if (setpgid(0, getpgid(getppid())) != 0)
-		return result_u64((uint64_t)errno);
+		return spider_answer_uint((uint64_t)errno);
 	for (;;)
 		pause();
 }
 
 static SpiderTdlResult task_getppid(const struct call *c)
 {
-	return result_u64((uint64_t)getppid());
+	return spider_answer_uint((uint64_t)getppid());
 }
 
 static SpiderTdlResult task_getenv(const struct call *c)
 {
 	const char *value = getenv(c->args[0].str);
 
-	return result_str(value ? value : "");
+	return spider_answer_cstr(value ? value : "");
 }
 
 /* Nanoseconds, of the calling thread. */
@@ -858,8 +855,8 @@ static SpiderTdlResult task_timerslack(const struct call *c)
 	int slack = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
 
 	if (slack < 0)
-		return error_errno("prctl");
-	return result_u64((uint64_t)slack);
+		return spider_fail_errno("prctl");
+	return spider_answer_uint((uint64_t)slack);
 }
 
 static SpiderTdlResult task_cwd(const struct call *c)
@@ -868,8 +865,8 @@ static SpiderTdlResult task_cwd(const struct call *c)
 	char *path = getcwd(NULL, 0);
 
 	if (!path)
-		return error_errno("getcwd");
-	result = result_str(path);
+		return spider_fail_errno("getcwd");
+	result = spider_answer_cstr(path);
 	free(path);
 	return result;
 }
@@ -879,19 +876,19 @@ static SpiderTdlResult task_signal_ignored(const struct call *c)
 	struct sigaction action;
 
 	if (sigaction((int)c->args[0].u64, NULL, &action) < 0)
-		return error_errno("sigaction");
-	return result_bool(action.sa_handler == SIG_IGN);
+		return spider_fail_errno("sigaction");
+	return spider_answer_bool(action.sa_handler == SIG_IGN);
 }
 
 /* This call included. */
 static SpiderTdlResult task_count_calls(const struct call *c)
 {
-	return result_u64(calls);
+	return spider_answer_uint(calls);
 }
 
 static SpiderTdlResult task_last_thread_id(const struct call *c)
 {
-	return result_u64((uint64_t)syscall(SYS_gettid));
+	return spider_answer_uint((uint64_t)syscall(SYS_gettid));
 }
 
 #define TASK(f) { .name = #f, .run = task_##f }
@@ -980,59 +977,26 @@ static const struct task tasks[] = {
 	TASK(last_thread_id),			    /* -> u64 */
 };
 
-static bool read_arg(struct param param, SpiderTdlByteArray value, struct arg *arg)
+static void read_arg(struct spider_reader *in, enum kind kind, struct arg *arg)
 {
-	SpiderTdlByteArray text;
+	SpiderTdlCharArray text;
+	char *copy;
 
-	if (param.kind == U64)
-		return read_u64(value, &arg->u64);
-	if (!read_str(value, &text))
-		return false;
-	arg->str = malloc(text.len + 1);
-	if (!arg->str)
-		return false;
-	memcpy(arg->str, text.ptr, text.len);
-	arg->str[text.len] = '\0';
+	if (kind == U64) {
+		arg->u64 = spider_read_uint(in);
+		return;
+	}
+	/* Unlike spider_read_cstr it takes a text with NULs in it. */
+	text = spider_read_str(in);
+	copy = spider_alloc(in, text.len + 1, 1);
+	memcpy(copy, text.ptr, text.len);
+	arg->str = copy;
 	arg->len = text.len;
-	return true;
-}
-
-/* False with *error set if the inputs are not what the task takes. */
-static bool read_args(const struct task *task, struct call *c, SpiderTdlResult *error)
-{
-	SpiderTdlByteArray rest = c->inputs, value;
-	uint32_t count, want = 0;
-
-	while (want < MAX_PARAMS && task->params[want].kind != NO_PARAM)
-		want++;
-	if (!take_u32_little_endian(&rest, &count)) {
-		*error = error_text("DeserializationError", "task %s: inputs are no payload sequence",
-				    task->name);
-		return false;
-	}
-	if (count != want) {
-		*error = error_text("DeserializationError",
-				    "task %s: want %u parameters (%s%s%s), got %u", task->name, want,
-				    want > 0 ? task->params[0].name : "none", want > 1 ? ", " : "",
-				    want > 1 ? task->params[1].name : "", count);
-		return false;
-	}
-	for (uint32_t i = 0; i < want; i++) {
-		if (!take_payload(&rest, &value) || !read_arg(task->params[i], value, &c->args[i])) {
-			*error = error_text("DeserializationError",
-					    "task %s: parameter %s (position %u): want a %s",
-					    task->name, task->params[i].name, i,
-					    task->params[i].kind == U64 ? "u64" : "string");
-			return false;
-		}
-	}
-	return true;
 }
 
 SpiderTdlVersion __spider_tdl_package_get_version(void)
 {
-	return (SpiderTdlVersion){ SPIDER_TDL_VERSION_MAJOR, SPIDER_TDL_VERSION_MINOR,
-				   SPIDER_TDL_VERSION_PATCH };
+	return spider_version();
 }
 
 SpiderTdlCharArray __spider_tdl_package_get_name(void)
@@ -1046,17 +1010,23 @@ SpiderTdlResult __spider_tdl_package_execute(SpiderTdlCharArray name, SpiderTdlB
 					     SpiderTdlByteArray inputs)
 {
 	struct call c = { .ctx = ctx, .inputs = inputs };
+	struct spider_reader in;
 	SpiderTdlResult result;
 
 	calls++;
 	for (size_t i = 0; i < sizeof(tasks) / sizeof(tasks[0]); i++) {
-		if (!task_is(name, tasks[i].name))
+		const struct task *task = &tasks[i];
+
+		if (!spider_task_is(name, task->name))
 			continue;
-		if (tasks[i].raw || read_args(&tasks[i], &c, &result))
-			result = tasks[i].run(&c);
-		for (int j = 0; j < MAX_PARAMS; j++)
-			free(c.args[j].str);
+		if (task->raw)
+			return task->run(&c);
+		spider_open(&in, task->name, inputs);
+		for (int j = 0; j < MAX_PARAMS && task->params[j].kind != NO_PARAM; j++)
+			read_arg(spider_param(&in, task->params[j].name), task->params[j].kind, &c.args[j]);
+		result = spider_end(&in) ? task->run(&c) : spider_refusal(&in);
+		spider_close(&in);
 		return result;
 	}
-	return error_task_not_found(name);
+	return spider_task_not_found(name);
 }

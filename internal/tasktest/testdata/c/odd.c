@@ -13,7 +13,7 @@
  */
 #include <unistd.h>
 
-#include "payload.h"
+#include "tdl_value.h"
 
 #ifndef VERSION
 #define VERSION SPIDER_TDL_VERSION_MAJOR, SPIDER_TDL_VERSION_MINOR, SPIDER_TDL_VERSION_PATCH
@@ -58,20 +58,20 @@ SpiderTdlCharArray __spider_tdl_package_get_name(void)
 #endif
 
 #if defined(INIT_OK_ZERO_LEN)
-/* The dangling pointer a Rust package answers with. */
 SpiderTdlResult __spider_tdl_package_init(void)
 {
+	/* The dangling pointer a Rust package answers with. */
 	return (SpiderTdlResult){ false, (uint8_t *)1, 0 };
 }
 #elif defined(INIT_FAILS)
 SpiderTdlResult __spider_tdl_package_init(void)
 {
-	return error_text("ExecutionError", "init refuses");
+	return spider_fail("init refuses");
 }
 #elif defined(INIT_FAILS_GARBAGE)
 SpiderTdlResult __spider_tdl_package_init(void)
 {
-	return result_raw(true, "\xc1\xff\x00", 3);
+	return spider_raw(true, "\xc1\xff\x00", 3);
 }
 #elif defined(INIT_FAILS_EMPTY)
 SpiderTdlResult __spider_tdl_package_init(void)
@@ -82,7 +82,7 @@ SpiderTdlResult __spider_tdl_package_init(void)
 SpiderTdlResult __spider_tdl_package_init(void)
 {
 	crash();
-	return result_none();
+	return spider_answer_none();
 }
 #elif defined(INIT_HANGS)
 SpiderTdlResult __spider_tdl_package_init(void)
@@ -94,13 +94,13 @@ SpiderTdlResult __spider_tdl_package_init(void)
 /* Bytes nobody asked for: the loader must free them and go on. */
 SpiderTdlResult __spider_tdl_package_init(void)
 {
-	return result_u64(42);
+	return spider_answer_uint(42);
 }
 #elif defined(INIT_COUNTS)
 SpiderTdlResult __spider_tdl_package_init(void)
 {
 	init_calls++;
-	return result_none();
+	return spider_answer_none();
 }
 #endif
 
@@ -118,10 +118,10 @@ SpiderTdlResult __spider_tdl_package_execute(SpiderTdlCharArray task, SpiderTdlB
 	/* Never reached: with RTLD_NOW the library does not even open. */
 	spider_tasktest_exists_nowhere();
 #endif
-	if (task_is(task, "ok"))
-		return result_none();
-	if (task_is(task, "init_calls"))
-		return result_u64(init_calls);
-	return error_task_not_found(task);
+	if (spider_task_is(task, "ok"))
+		return spider_answer_none();
+	if (spider_task_is(task, "init_calls"))
+		return spider_answer_uint(init_calls);
+	return spider_task_not_found(task);
 }
 #endif

@@ -1,9 +1,10 @@
 /* A host that calls a package with zero-length buffers at 0x1, as hosts in other
- * languages do, and has it collect garbage all the while:
+ * languages do, and at NULL:
  *
- *	zero_host LIBRARY
+ *	zero_host LIBRARY [TASK]
  *
- * The package has a task churn(int). Exit status 0 if it survives. */
+ * Without TASK the package has a task churn(int), which makes it collect garbage all
+ * the while. Exit status 0 if it survives. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,24 +36,26 @@ int main(int argc, char **argv)
 {
 	static const char ctx[] = "\x95\x01\xa7" "Cleanup" "\x01\x01\xc0";
 	static const char thousand[] = "\x01\0\0\0\x03\0\0\0\xcd\x03\xe8";
-	const char *none = (const char *)1;
-	void *library = argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
+	const char *task = argc > 2 ? argv[2] : "churn";
+	void *library = argc > 1 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
 
 	if (library == NULL) {
-		fprintf(stderr, "zero_host: %s\n", argc == 2 ? dlerror() : "one argument, a library");
+		fprintf(stderr, "zero_host: %s\n", argc > 1 ? dlerror() : "no library is named");
 		return 2;
 	}
 	execute = (SpiderTdlExecute)dlsym(library, SPIDER_TDL_SYMBOL_EXECUTE);
 	if (execute == NULL)
 		return 2;
 	for (int i = 0; i < ROUNDS; i++) {
-		if (call(none, 0, none, 0, none, 0) || call("churn", 5, none, 0, none, 0) ||
-		    call("churn", 5, ctx, sizeof(ctx) - 1, none, 0)) {
+		const char *none = i % 2 ? (const char *)1 : NULL;
+
+		if (call(none, 0, none, 0, none, 0) || call(task, strlen(task), none, 0, none, 0) ||
+		    call(task, strlen(task), ctx, sizeof(ctx) - 1, none, 0)) {
 			fprintf(stderr, "an empty request succeeded\n");
 			return 1;
 		}
-		if (i % CHURN_EVERY == 0 &&
-		    !call("churn", 5, ctx, sizeof(ctx) - 1, thousand, sizeof(thousand) - 1)) {
+		if (argc == 2 && i % CHURN_EVERY == 0 &&
+		    !call(task, strlen(task), ctx, sizeof(ctx) - 1, thousand, sizeof(thousand) - 1)) {
 			fprintf(stderr, "churn failed\n");
 			return 1;
 		}

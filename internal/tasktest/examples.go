@@ -1,0 +1,49 @@
+package tasktest
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+)
+
+// BuildExamplesC makes the example packages that are written in C in dir, the same
+// way as [BuildC].
+func BuildExamplesC(dir string) error {
+	return buildC(dir, "examples/checksum/src", []CPackage{
+		{Name: "checksum", Doc: "checksums of files", Source: "checksum.c", Flags: []string{"-O2"}},
+	})
+}
+
+// BuildRust makes the example package that is written in Rust in dir, by rename.
+// It needs cargo and the crates: where they cannot be had it does nothing, and
+// skipped says why. Whatever goes wrong after that is an error, with the
+// compiler's output.
+func BuildRust(dir string) (skipped string, err error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	cargo, err := exec.LookPath("cargo")
+	if err != nil {
+		return "there is no cargo on PATH", nil
+	}
+	run := func(args ...string) ([]byte, error) {
+		cmd := exec.Command(cargo, args...)
+		cmd.Dir = filepath.Join(root, "examples", "wordcount")
+		output, err := cmd.CombinedOutput()
+		return bytes.TrimSpace(output), err
+	}
+	if output, err := run("fetch", "--locked"); err != nil {
+		if bytes.Contains(output, []byte("--locked")) {
+			return "", fmt.Errorf("examples/wordcount: Cargo.lock is not that of Cargo.toml: %w\n%s", err, output)
+		}
+		return fmt.Sprintf("cargo fetch: %v\n%s", err, output), nil
+	}
+	target := filepath.Join(root, "build", "cargo")
+	if output, err := run("build", "--release", "--locked", "--offline", "--target-dir", target); err != nil {
+		return "", fmt.Errorf("cargo build of examples/wordcount: %w\n%s", err, output)
+	}
+	return "", install(filepath.Join(target, "release", "libwordcount.so"),
+		filepath.Join(dir, "wordcount", "libwordcount.so"))
+}

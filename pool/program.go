@@ -1,0 +1,84 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// envPackageDir tells an executor where the packages are.
+const envPackageDir = "SPIDER_TDL_PACKAGE_DIR"
+
+// program chooses what to start. The error is a *SpawnError.
+func (cfg *ProcessConfig) program() (string, error) {
+	staged, err := cfg.staged()
+	if err == nil {
+		return staged, nil
+	}
+	if cfg.Executor == "" {
+		return "", &SpawnError{Err: fmt.Errorf("none is named, and %w", err)}
+	}
+	return cfg.Executor, nil
+}
+
+// staged is the path of the package that is an executor of its own, or why there
+// is none.
+func (cfg *ProcessConfig) staged() (string, error) {
+	name := cfg.Package
+	switch {
+	case name == "":
+		return "", errors.New("no package is, which could be a program of its own")
+	case name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
+		return "", fmt.Errorf("%q cannot be the name of a package", name)
+	}
+	dir := cfg.packageDir()
+	if dir == "" {
+		return "", fmt.Errorf("there is no package directory to look for %s in", filepath.Join(name, name))
+	}
+	// Absolute, so that it is the same file whatever os/exec makes of a path.
+	path, err := filepath.Abs(filepath.Join(dir, name, name))
+	if err != nil {
+		return "", err
+	}
+	if err := executable(path); err != nil {
+		return "", fmt.Errorf("the package %s is no program: %w", name, err)
+	}
+	return path, nil
+}
+
+// packageDir is what the process will find in its environment, of which the last
+// assignment counts.
+func (cfg *ProcessConfig) packageDir() string {
+	if cfg.PackageDir != "" {
+		return cfg.PackageDir
+	}
+	if cfg.Env == nil {
+		return os.Getenv(envPackageDir)
+	}
+	var dir string
+	for _, assignment := range cfg.Env {
+		if value, ok := strings.CutPrefix(assignment, envPackageDir+"="); ok {
+			dir = value
+		}
+	}
+	return dir
+}
+
+// executable says what keeps a file from being started, also through a link.
+func executable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return &os.PathError{Op: "start", Path: path, Err: errors.New("not a regular file")}
+	}
+	if _, err := exec.LookPath(path); err != nil {
+		return &os.PathError{Op: "start", Path: path, Err: syscall.EACCES}
+	}
+	return nil
+}
