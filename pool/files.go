@@ -1,10 +1,7 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -62,10 +59,10 @@ func (s *staged) find(name string) (packageFile, error) {
 	}
 	file, err = stat(at.library)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case err == unix.ENOENT || err == unix.ENOTDIR:
 		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: there is no file %s", name, at.library))
 	case err != nil:
-		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: %v", name, err))
+		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: stat %s: %v", name, at.library, err))
 	}
 	file.program = false
 	s.remember(ok, name, at)
@@ -81,7 +78,7 @@ func (s *staged) remember(already bool, name string, at paths) {
 func stat(path string) (packageFile, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
-		return packageFile{}, &os.PathError{Op: "stat", Path: path, Err: err}
+		return packageFile{}, err
 	}
 	return packageFile{
 		path:    path,

@@ -351,8 +351,7 @@ func (p *Process) Send(r *Request) error {
 // can only be killed.
 func (p *Process) Receive(r *Request) (Result, error) {
 	result, err := p.receive(r)
-	var answered *ExecutorError
-	if err == nil || errors.As(err, &answered) {
+	if err == nil || isAnswer(err) {
 		p.served++
 		p.stderr.answered()
 	}
@@ -399,8 +398,7 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline time.Time) (Result, error) {
 	result, err := p.exchange(r, deadline)
 	p.slice.Yield(p.sent)
-	var answered *ExecutorError
-	if err == nil || errors.As(err, &answered) {
+	if err == nil || isAnswer(err) {
 		// What it has printed it has survived; what is read from now on may be from
 		// after the answer.
 		p.stderr.answered()
@@ -417,13 +415,16 @@ func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline
 	return result, p.failed(r, phase, limit, err)
 }
 
+// isAnswer reports whether err is what the executor answered.
+func isAnswer(err error) bool {
+	var answered *ExecutorError
+	return errors.As(err, &answered)
+}
+
 // lives reports whether the process is none the worse for err.
 func lives(err error) bool {
-	var (
-		answered *ExecutorError
-		tooLarge *TooLargeError
-	)
-	return errors.As(err, &answered) || errors.As(err, &tooLarge)
+	var tooLarge *TooLargeError
+	return isAnswer(err) || errors.As(err, &tooLarge)
 }
 
 // exchange sends a request and receives its answer.

@@ -91,6 +91,9 @@ func (p *Pool) Stats() Stats {
 type outcome func(*Counts) *int64
 
 func outcomeOf(err error) outcome {
+	if err == nil {
+		return func(c *Counts) *int64 { return &c.Succeeded }
+	}
 	var (
 		answered *ExecutorError
 		timeout  *TimeoutError
@@ -100,8 +103,6 @@ func outcomeOf(err error) outcome {
 		tooLarge *TooLargeError
 	)
 	switch {
-	case err == nil:
-		return func(c *Counts) *int64 { return &c.Succeeded }
 	case errors.As(err, &answered):
 		return func(c *Counts) *int64 { return &c.Failed }
 	case isNotStarted(err):
