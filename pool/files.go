@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,13 +21,18 @@ type packageFile struct {
 	mtime    unix.Timespec
 }
 
-// paths are where a package can be.
-type paths struct{ program, library string }
+// place is where a package was found.
+type place struct {
+	program, library string // paths
+	isProgram        bool
+	age              uint64 // of the look for which of them there is
+}
 
 // staged finds the files of packages.
 type staged struct {
 	dir   string
-	known sync.Map // name to paths, of packages that exist: callers name them by the million
+	known sync.Map      // name to place, of packages that exist: callers name them by the million
+	age   atomic.Uint64 // counts up once a second
 }
 
 // validPackage reports whether name can be the name of a directory below the package
@@ -35,44 +41,50 @@ func validPackage(name string) bool {
 	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
 }
 
-// find looks the package up, each time anew: it may have been replaced. A program
-// comes before a library. The error is an *[ExecutorError], as an executor would
-// answer it.
+// find looks the package's file up, each time anew: it may have been replaced. A
+// program comes before a library; one that appears beside a library is found within
+// a second. The error is an *[ExecutorError], as an executor would answer it.
 func (s *staged) find(name string) (packageFile, error) {
-	var at paths
 	known, ok := s.known.Load(name)
 	if ok {
-		at = known.(paths)
-	} else {
-		if !validPackage(name) {
-			return packageFile{}, noPackage(name, fmt.Sprintf("package name %q cannot be the name of a directory below %s", name, s.dir))
+		at := known.(place)
+		path := at.library
+		if at.isProgram {
+			path = at.program
 		}
-		at = paths{
-			program: filepath.Join(s.dir, name, name),
-			library: filepath.Join(s.dir, name, "lib"+name+".so"),
+		if at.age == s.age.Load() {
+			if file, err := stat(path); err == nil && (file.program || !at.isProgram) {
+				file.program = at.isProgram
+				return file, nil
+			}
 		}
+	}
+	return s.look(name)
+}
+
+// look looks at both places.
+func (s *staged) look(name string) (packageFile, error) {
+	if !validPackage(name) {
+		return packageFile{}, noPackage(name, fmt.Sprintf("package name %q cannot be the name of a directory below %s", name, s.dir))
+	}
+	at := place{
+		program: filepath.Join(s.dir, name, name),
+		library: filepath.Join(s.dir, name, "lib"+name+".so"),
+		age:     s.age.Load(),
 	}
 	file, err := stat(at.program)
-	if err == nil && file.program {
-		s.remember(ok, name, at)
-		return file, nil
+	if at.isProgram = err == nil && file.program; !at.isProgram {
+		file, err = stat(at.library)
 	}
-	file, err = stat(at.library)
 	switch {
 	case err == unix.ENOENT || err == unix.ENOTDIR:
 		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: there is no file %s", name, at.library))
 	case err != nil:
 		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: stat %s: %v", name, at.library, err))
 	}
-	file.program = false
-	s.remember(ok, name, at)
+	file.program = at.isProgram
+	s.known.Store(name, at)
 	return file, nil
-}
-
-func (s *staged) remember(already bool, name string, at paths) {
-	if !already {
-		s.known.Store(name, at)
-	}
 }
 
 func stat(path string) (packageFile, error) {

@@ -272,10 +272,14 @@ func (p *Pool) watch() {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	look := time.NewTicker(watchEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-p.done:
 			return
+		case <-look.C:
+			p.packages.age.Add(1)
 		case <-tick.C:
 			p.inspect(time.Now())
 		}
