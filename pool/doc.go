@@ -1,22 +1,57 @@
 // Package pool is the parent's side of Spider: it starts executors, has them run
 // tasks, ends those that hang, and explains every death.
 //
-// [StartProcess] starts one executor; [Process.Execute] runs one task on it. The
-// calling goroutine itself writes the request and reads the answer. One deadline
-// covers write, run and reply.
-//
-//	p, err := pool.StartProcess(pool.ProcessConfig{Executor: "spider-task-executor", PackageDir: dir})
+//	p, err := pool.New(pool.Config{
+//		Executor:   "spider-task-executor",
+//		PackageDir: "packages",
+//		Timeout:    10 * time.Second,
+//	})
 //	...
-//	defer p.Close()
-//	result, err := p.Execute(pool.Request{Package: "arith", Task: "add", Context: ctx, Inputs: in}, time.Second)
+//	defer p.Close(context.Background())
+//	sum, err := pool.Call[int64](ctx, p, "arith", "add", 2, 3)
 //
-// A package that is a program is an executor of its own: with ProcessConfig.Package
-// it is preferred.
+// [Pool.Execute] is the same in bytes. The calling goroutine itself writes the
+// request, waits and reads the answer. [StartProcess] starts a single executor,
+// without a pool's supervision.
 //
-// How it can end is in the error's type: [*ExecutorError] (the executor answered
-// with a failure and lives on; it wraps the task's [*tdl.Error]), [*TimeoutError],
-// [*CrashError], [*ProtocolError] (each of which costs the process),
-// [*TooLargeError] (nothing was sent) and [*SpawnError].
+// # How a call can end
+//
+// The error's type says what happened, what it cost, and what to do. errors.As finds
+// it.
+//
+//	[*ExecutorError]  the executor answered with a failure and lives on: the task's own
+//	                  error, an [*tdl.Error] inside, or a package that cannot be
+//	                  loaded. Made again, the call ends the same.
+//	[*TimeoutError]   no answer within the limit; the process and all it forked have
+//	                  been killed. The call may succeed with more time.
+//	[*CrashError]     the process ended without an answer: by which signal or status,
+//	                  with which last words. The call may be made again if running the
+//	                  task twice does no harm; if it crashes again, the task or its
+//	                  input is at fault.
+//	[*ProtocolError]  the process wrote what is no answer, and has been killed. Check
+//	                  that the executor is one.
+//	[*CanceledError]  the call's context ended: while it waited, or while the task ran,
+//	                  whose process has then been killed.
+//	[*TooLargeError]  the request fits no frame; nothing was sent. Pass less, or a path.
+//	[*SpawnError]     no executor could be started. Check the program and the limits.
+//	[*BreakerError]   starting or loading has failed too often in a row; nothing was
+//	                  sent. Try later.
+//	[ErrClosed]       the pool has been closed.
+//
+// [Retryable] tells those apart that may end differently the next time. The errors of
+// a lost process carry a [Report].
+//
+// # What the pool sees to
+//
+// A process is the leader of its own group, and the whole group is killed. Warm
+// spares stand by, so that the call after a death finds a process that runs already.
+// A call goes to a process that has its package loaded, if one is free; where it has
+// not, the package is loaded first, with a limit of its own. Where a package is
+// staged as a program of its own, that program is its executor. A package whose file
+// has been replaced is never called in its old form. Deaths in a row while starting or
+// loading lead to a growing pause, then to a [*BreakerError]; tasks that crash do not,
+// since their inputs differ. Stderr is always read, never kept without bound, and
+// what a task wrote there is handed on before its answer.
 //
 // The package runs no task code in its own process and links no cgo. It never
 // waits for the end of a pipe alone: a task may have forked something that holds
