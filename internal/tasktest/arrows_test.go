@@ -35,6 +35,8 @@ var rooms = map[string]room{
 
 	"cmd/spider-task-executor": {imports: []string{"internal/executor", "internal/loader"}},
 
+	"cmd/internal/poolmetrics": {imports: []string{"pool"}, pure: true},
+
 	"pool":                    {imports: []string{"internal/protocol", "internal/timeslice", "tdl"}, pure: true},
 	"tdl":                     {imports: []string{"internal/executor", "internal/wire", "internal/msgpack", "internal/protocol", "tdl/internal/registered"}, pure: true},
 	"tdl/tdltest":             {imports: []string{"pool", "tdl", "tdl/internal/registered", "internal/protocol"}, pure: true},
