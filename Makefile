@@ -26,9 +26,10 @@ check:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-## bench: the overhead report, build/bench/task_executor_overhead.md
+## bench: the reports, build/bench/task_executor_overhead.md and build/bench/pool.md
 bench: build
 	build/bin/spider bench --package-dir build/tdl_packages
+	build/bin/spider bench --pool --package-dir build/tdl_packages
 
 ## bench-values: encoding and decoding of values beside other msgpack libraries, as a table
 bench-values:

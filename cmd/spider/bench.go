@@ -15,6 +15,7 @@ type benchCommand struct {
 	places
 	Against   []string `placeholder:"PATH" help:"Another executor's program, measured in the same run. May be repeated."`
 	Calls     int      `short:"n" default:"10000" help:"Calls of each kind. Default: ${default}."`
+	Pool      bool     `help:"Measure the pool instead: calls, rates, deaths, starts."`
 	OutputDir string   `placeholder:"DIR" help:"Where the report goes. Default: $$${output_dir_variable}, else build/bench."`
 }
 
@@ -26,6 +27,10 @@ a bare C program that echoes the same bytes over two pipes. Once with both ends
 on one core, once on two. Prints the report and writes it to
 ` + bench.FileName + ` in the output directory.
 
+With --pool: what a call through a pool costs beyond a bare handle, calls per
+second with 1 to 8 executors, and how long it takes from a death to the next
+answer and from a start to the first. Written to ` + bench.PoolFileName + `.
+
 Example:
 
     spider bench --against /usr/local/bin/other-executor`
@@ -33,6 +38,9 @@ Example:
 
 // Run measures, prints the report and writes it.
 func (c *benchCommand) Run(s *streams) error {
+	if c.Pool && len(c.Against) > 0 {
+		return &usageError{"--pool measures one executor: give another one with --executor, not --against"}
+	}
 	if c.Calls < 1 {
 		return &usageError{fmt.Sprintf("--calls %d: at least 1", c.Calls)}
 	}
@@ -42,12 +50,21 @@ func (c *benchCommand) Run(s *streams) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	report, err := bench.Run(ctx, bench.Config{
+	cfg := bench.Config{
 		Executor:   executor,
 		PackageDir: packageDir,
 		Against:    c.Against,
 		Calls:      c.Calls,
-	})
+	}
+	var report interface {
+		Markdown() string
+		Write(dir string) (path string, err error)
+	}
+	if c.Pool {
+		report, err = bench.RunPool(ctx, cfg)
+	} else {
+		report, err = bench.Run(ctx, cfg)
+	}
 	if err != nil {
 		return err
 	}

@@ -21,10 +21,12 @@ func OutputDir() string {
 
 // Write writes the report into dir, which it makes if need be, and returns the
 // file's path.
-func (r *Report) Write(dir string) (string, error) {
+func (r *Report) Write(dir string) (string, error) { return write(dir, FileName, r.Markdown()) }
+
+func write(dir, name, text string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, FileName)
-	return path, os.WriteFile(path, []byte(r.Markdown()), 0o644)
+	path := filepath.Join(dir, name)
+	return path, os.WriteFile(path, []byte(text), 0o644)
 }

@@ -8,6 +8,8 @@
  * child sleeps before it answers, with a timer slack of 1 ns, and reports how
  * long it really slept in the first 8 bytes of its answer.
  *
+ * A CPU of -1 pins nothing.
+ *
  * Stdin brings the number of calls to make, a u32; stdout then gets two u64 for
  * each call: nanoseconds from before the write to after the read, and
  * nanoseconds slept. All integers are in the machine's byte order. The end of
@@ -31,6 +33,9 @@ static void fail(const char *what) {
 }
 
 static void pin(int cpu) {
+	if (cpu < 0) {
+		return;
+	}
 	cpu_set_t set;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
