@@ -170,9 +170,100 @@ var behaviours = map[string]func(){
 // lingers is the grandchild's behaviour, which no test starts itself.
 const lingers = "lingers"
 
+// asTold is an executor that is faultless but for what its task's name says.
+const asTold = "does what its task says"
+
+func init() {
+	behaviours[asTold] = func() { serve(obey) }
+	behaviours["uses a pool"] = usePool
+	behaviours["chaos"] = func() { chaos() }
+}
+
+// obey runs a task of asTold.
+func obey(e *protocol.Execute) protocol.Outcome {
+	text := func(s string) protocol.Outcome { return protocol.Outcome{Payload: []byte(s)} }
+	switch name, rest, _ := strings.Cut(string(e.Task), ": "); name {
+	case "exit":
+		code, _ := strconv.Atoi(rest)
+		os.Exit(code)
+	case "kill":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		hang()
+	case "hang":
+		hang()
+	case "stop":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		hang()
+	case "text":
+		write([]byte("Segmentation fault, or so\n"))
+		hang()
+	case "half an answer":
+		write(half())
+		hang()
+	case "half an answer and exit":
+		write(half())
+		os.Exit(0)
+	case "two answers":
+		twice := answer(echo(e))
+		write(append(twice, twice...)) // in one write: what comes later cannot be told from the next answer
+		return echo(receive())
+	case "two answers apart":
+		write(answer(echo(e)))
+		write(answer(text("of another call")))
+		say("both are written")
+		return echo(receive())
+	case "close stdout":
+		os.Stdout.Close()
+		hang()
+	case "answer and exit":
+		write(answer(text(strconv.Itoa(os.Getpid()))))
+		os.Exit(0)
+	case "answer and stop reading":
+		write(answer(text(strconv.Itoa(os.Getpid()))))
+		hang()
+	case "answer after": // until a file is there
+		for {
+			if _, err := os.Stat(rest); err == nil {
+				return echo(e)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	case "slow": // until it gets a signal
+		got := make(chan os.Signal, 1)
+		signal.Notify(got, syscall.SIGUSR1)
+		say("ready")
+		<-got
+	case "flood":
+		_, _ = os.Stderr.Write(bytes.Repeat([]byte("x"), 4<<20))
+	case "line": // right before the answer
+		fmt.Fprintln(os.Stderr, string(e.Inputs))
+	case "line without end":
+		fmt.Fprint(os.Stderr, string(e.Inputs))
+	case "pid":
+		return text(strconv.Itoa(os.Getpid()))
+	case "env":
+		return text(strings.Join(os.Environ(), "\x00"))
+	case "dir":
+		dir, _ := os.Getwd()
+		return text(dir)
+	case "fork", "fork setsid":
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), envBehaviour+"="+lingers)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: name == "fork setsid"}
+		if err := cmd.Start(); err != nil {
+			return text(err.Error())
+		}
+		return text(strconv.Itoa(cmd.Process.Pid))
+	}
+	return echo(e)
+}
+
 func behave(name string) {
 	// A child that the handle forgot must not stay for ever.
-	time.AfterFunc(5*time.Minute, func() { os.Exit(99) })
+	if name != "chaos" {
+		time.AfterFunc(5*time.Minute, func() { os.Exit(99) })
+	}
 	if name == lingers {
 		hang()
 	}

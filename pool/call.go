@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/spider-go/spider/tdl"
@@ -81,9 +81,12 @@ type call struct {
 	request  *Request
 	limit    time.Duration // 0: none
 
-	sent     time.Time
-	canceled atomic.Bool
-	soft     atomic.Bool // the soft signal has been sent
+	sent time.Time
+	told bool // an event says how its executor was lost
+
+	mu   sync.Mutex // held while the soft limit is acted on
+	soft bool       // the soft signal has been sent
+	over bool       // the executor may be another call's
 }
 
 const canceledReason = "its call was canceled"
@@ -105,10 +108,7 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 		deadline = c.sent.Add(c.limit)
 	}
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() {
-			c.canceled.Store(true)
-			e.Kill(canceledReason)
-		})
+		stop := context.AfterFunc(ctx, func() { e.Kill(canceledReason) })
 		defer func() {
 			if !stop() {
 				// Its process is killed, or will be in a moment, also if the
@@ -119,11 +119,23 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 	}
 	if p.cfg.SoftTimeout > 0 {
 		slow := time.AfterFunc(p.cfg.SoftTimeout, c.slow)
-		defer slow.Stop()
+		defer func() {
+			slow.Stop()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.over = true
+			if c.soft {
+				// It may end of the signal at any moment, also if it has answered.
+				e.gone = true
+			}
+		}()
 	}
 	if e.loaded[c.request.Package] != file {
-		if err := c.load(file, deadline); err != nil {
+		if err := c.load(ctx, file, deadline); err != nil {
 			return Result{}, c.ended(ctx, err)
+		}
+		if why := e.unfit(); why != nil {
+			return Result{}, c.ended(ctx, e.failed(c.request, PhaseLoad, c.limit, why))
 		}
 	}
 	if p.watched() {
@@ -142,13 +154,22 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 }
 
 // load has the package loaded, within the call's own limit and that for loading.
-func (c *call) load(file packageFile, deadline time.Time) error {
+func (c *call) load(ctx context.Context, file packageFile, deadline time.Time) error {
 	p, name := c.pool, c.request.Package
-	if err := p.loadRefused(name, file); err != nil {
-		return err
+	for {
+		broken, wait := p.loadRefused(name, file)
+		if broken == nil {
+			break
+		}
+		if wait == 0 || !deadline.IsZero() && !broken.Until.Before(deadline) {
+			return broken
+		}
+		if !sleep(ctx, wait) {
+			break // its process is being killed; what it ends with says so
+		}
 	}
 	limit := p.cfg.LoadTimeout
-	until := c.sent.Add(limit)
+	until := time.Now().Add(limit)
 	if !deadline.IsZero() && deadline.Before(until) {
 		limit, until = c.limit, deadline
 	}
@@ -167,7 +188,7 @@ func (c *call) ended(ctx context.Context, err error) error {
 		return err
 	}
 	e := c.executor
-	e.gone = true
+	e.gone, c.told = true, true
 	var (
 		crash   *CrashError
 		timeout *TimeoutError
@@ -178,7 +199,7 @@ func (c *call) ended(ctx context.Context, err error) error {
 	case errors.As(err, &crash) && crash.Exit.Killed == canceledReason:
 		err = &CanceledError{Report: c.about(crash.Report), Running: true, Err: ctx.Err(), Reason: context.Cause(ctx)}
 		kind = EventCanceled
-	case crash != nil && crash.Exit.Killed == "" && c.soft.Load():
+	case crash != nil && crash.Exit.Killed == "" && c.signaled():
 		// Only the kill at the hard limit is surely a kill of ours. After the soft
 		// signal an end without an answer is taken for its effect.
 		err = &TimeoutError{Report: c.about(crash.Report), Limit: c.pool.cfg.SoftTimeout, Soft: true}
@@ -220,9 +241,20 @@ func (c *call) event(kind EventKind, err error) Event {
 
 // slow is called at the soft limit, on a goroutine of its own.
 func (c *call) slow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
 	if signal := c.pool.cfg.SoftSignal; signal != 0 {
-		c.soft.Store(true)
+		c.soft = true
 		c.executor.signal(signal)
 	}
 	c.pool.observe(c.event(EventSlow, nil))
+}
+
+func (c *call) signaled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.soft
 }

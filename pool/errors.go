@@ -262,6 +262,10 @@ type Exit struct {
 	// SIGCHLD, so that the status is lost.
 	Unknown bool
 
+	// OutOfMemory is set if the kernel killed it since the memory of its cgroup
+	// (Limits.Cgroup) was used up, OutOfCPU if its processor time (Limits.CPU) was.
+	OutOfMemory, OutOfCPU bool
+
 	// Killed is why this side killed the process, "" if it did not. It is
 	// recorded before the kill, so it is never a guess.
 	Killed string
@@ -275,6 +279,12 @@ func (e Exit) String() string {
 		how = "signal " + describeSignal(e.Signal)
 	} else {
 		how = fmt.Sprintf("exit status %d", e.Code)
+	}
+	if e.OutOfMemory {
+		how += ", by the kernel: its memory was used up"
+	}
+	if e.OutOfCPU {
+		how += ", by the kernel: its processor time was used up"
 	}
 	if e.Killed != "" {
 		how += ", killed by its parent: " + e.Killed

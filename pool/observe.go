@@ -22,7 +22,7 @@ const (
 	EventSlow        EventKind = "slow"         // a call runs longer than Config.SoftTimeout: Duration
 	EventTimedOut    EventKind = "timed out"    // a call was ended by its hard limit; Err, Duration
 	EventCanceled    EventKind = "canceled"     // a call was ended by its context while it ran; Err, Duration
-	EventCrashed     EventKind = "crashed"      // an executor was lost in a call, or while it loaded; Err, Duration
+	EventCrashed     EventKind = "crashed"      // an executor was lost in a call, or while it loaded or was idle; Err, Duration
 	EventRecycled    EventKind = "recycled"     // an executor retires; Reason
 )
 

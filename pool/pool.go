@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -54,6 +55,12 @@ func New(cfg Config) (*Pool, error) {
 	dir, err := filepath.Abs(cfg.PackageDir)
 	if err != nil {
 		return nil, &ConfigError{Faults: []string{"PackageDir: " + err.Error()}}
+	}
+	if strings.ContainsRune(cfg.Executor, '/') {
+		// A relative path would be looked up in Config.Dir.
+		if cfg.Executor, err = filepath.Abs(cfg.Executor); err != nil {
+			return nil, &ConfigError{Faults: []string{"Executor: " + err.Error()}}
+		}
 	}
 	p := &Pool{
 		cfg:    cfg,
@@ -121,6 +128,7 @@ func (p *Pool) enter(ctx context.Context, r *Request) error {
 	p.mu.Lock()
 	switch {
 	case p.closed:
+		p.counts.NotStarted++
 		p.mu.Unlock()
 		return ErrClosed
 	case ctx.Err() != nil:
@@ -141,6 +149,9 @@ func (p *Pool) enter(ctx context.Context, r *Request) error {
 
 	select {
 	case err := <-w.turn:
+		if err != nil {
+			p.count(outcomeOf(err))
+		}
 		return err
 	case <-ctx.Done():
 	}
@@ -188,15 +199,7 @@ func (p *Pool) pass() {
 
 // execute runs a task in its turn. The executor it returns is one that lives on.
 func (p *Pool) execute(ctx context.Context, r *Request) (Result, *executor, error) {
-	file, err := p.packages.find(r.Package)
-	if err != nil {
-		var answered *ExecutorError
-		if errors.As(err, &answered) {
-			answered.Task = r.Task
-		}
-		return Result{}, nil, err
-	}
-	e, err := p.take(ctx, r, file)
+	e, file, err := p.take(ctx, r)
 	if err != nil {
 		return Result{}, nil, err
 	}
@@ -209,11 +212,14 @@ func (p *Pool) execute(ctx context.Context, r *Request) (Result, *executor, erro
 	}
 	c := call{pool: p, executor: e, request: r, limit: limit}
 	result, err := c.run(ctx, file)
-	if e.gone {
-		p.bury(e)
-		return result, nil, err
+	if !e.gone {
+		return result, e, err
 	}
-	return result, e, err
+	if !c.told {
+		p.recycled(e, RecycledUnsure, "as it answered, its call was canceled or had sent it the soft signal")
+	}
+	p.bury(e)
+	return result, nil, err
 }
 
 // Close ends the pool: callers that wait get [ErrClosed], tasks that run may end
@@ -231,7 +237,7 @@ func (p *Pool) Close(ctx context.Context) error {
 		if p.busy == 0 {
 			close(p.idle)
 		}
-		p.emptyStock("the pool is closed")
+		p.emptyStock()
 	}
 	p.mu.Unlock()
 
@@ -244,20 +250,32 @@ func (p *Pool) Close(ctx context.Context) error {
 		default:
 			err = context.Cause(ctx)
 		}
-		p.killAll("the pool was closed and did not wait any longer")
+		p.killAll()
 		<-p.idle
 	}
+	p.mu.Lock()
+	for e := range p.live {
+		if e.coming {
+			e.Kill(closedReason) // nobody wants it any more
+		}
+	}
+	p.mu.Unlock()
+	// What shuts down, or hangs while it does, has no longer than ctx either.
+	stop := context.AfterFunc(ctx, p.killAll)
+	defer stop()
 	p.work.Wait()
 	return err
 }
 
+const killedReason = "the pool was closed and did not wait any longer"
+
 // killAll ends every process at once.
-func (p *Pool) killAll(reason string) {
+func (p *Pool) killAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.killed = true
 	for e := range p.live {
-		e.Kill(reason)
+		e.Kill(killedReason)
 	}
 }
 

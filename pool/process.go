@@ -92,6 +92,8 @@ type Process struct {
 
 	in, out pipe // its stdin and stdout
 	pidfd   int
+	limits  Limits
+	cgroup  *cgroup // nil if it has none of its own
 	frames  *protocol.Reader
 	request []byte // reused
 
@@ -139,7 +141,8 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	if cfg.PackageDir != "" {
 		p.cmd.Env = append(p.cmd.Environ(), envPackageDir+"="+cfg.PackageDir)
 	}
-	stderr, err := p.start(&cfg.Limits)
+	p.limits = cfg.Limits
+	stderr, err := p.start()
 	if err != nil {
 		return nil, &SpawnError{Executor: program, Err: err}
 	}
@@ -151,7 +154,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	return p, nil
 }
 
-func (p *Process) start(limits *Limits) (stderr *os.File, err error) {
+func (p *Process) start() (stderr *os.File, err error) {
 	var theirs, ours []*os.File
 	defer func() {
 		for _, f := range theirs {
@@ -191,7 +194,7 @@ func (p *Process) start(limits *Limits) (stderr *os.File, err error) {
 	}
 
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd}
-	if err := limits.start(p.cmd); err != nil {
+	if p.cgroup, err = p.limits.launch(p.cmd); err != nil {
 		return nil, err
 	}
 	p.in.process, p.out.process = p.pidfd, p.pidfd
@@ -224,6 +227,9 @@ func (p *Process) wait(stderr *os.File) {
 	_ = p.cmd.Wait()
 	p.exit = exitOf(p.PID(), p.cmd.ProcessState, p.killed)
 	p.mu.Unlock()
+	p.exit.OutOfMemory = p.cgroup.oomKilled()
+	p.exit.OutOfCPU = p.exit.Killed == "" && p.limits.cpuUsedUp(p.cmd.ProcessState)
+	p.cgroup.remove()
 
 	p.awaitStderr(drained)
 	// It does not wait for OnStderr, as Close would.

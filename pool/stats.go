@@ -14,6 +14,7 @@ const (
 	RecycledGrowth  = "growth"  // Config.MaxGrowth
 	RecycledChanged = "changed" // a package's file was replaced
 	RecycledRoom    = "room"    // another package's own program needs the room
+	RecycledUnsure  = "unsure"  // as it answered, its call was canceled or had sent it the soft signal
 	RecycledClosed  = "closed"  // the pool was closed
 )
 
@@ -26,7 +27,7 @@ type Counts struct {
 	Canceled       int64 // also while it waited
 	ProtocolErrors int64
 	TooLarge       int64
-	NotStarted     int64 // no executor could be had: *SpawnError, *BreakerError
+	NotStarted     int64 // no executor could be had: *SpawnError, *BreakerError, ErrClosed
 
 	Spawned       int64 // executors that came up
 	SpawnFailures int64
@@ -74,12 +75,15 @@ func (p *Pool) Stats() Stats {
 	for e := range p.live {
 		x := ExecutorStats{
 			Executor: e.number, PID: e.PID(), Program: e.Program(), Started: e.started,
-			State: "ending", Loaded: slices.Sorted(maps.Keys(e.loaded)), Tasks: e.tasks, PeakRSS: e.peak.Load(),
+			State: "running", Loaded: slices.Sorted(maps.Keys(e.loaded)), Tasks: e.tasks, PeakRSS: e.peak.Load(),
 		}
-		if slices.Contains(e.group.stock, e) {
+		switch {
+		case e.ending:
+			x.State = "ending"
+		case e.running:
+			x.Since, x.Package, x.Task = e.since, e.pkg, e.task
+		case slices.Contains(e.group.stock, e):
 			x.State, x.Since = "idle", e.idle
-		} else if e.running {
-			x.State, x.Since, x.Package, x.Task = "running", e.since, e.pkg, e.task
 		}
 		s.Executors = append(s.Executors, x)
 	}
@@ -103,10 +107,10 @@ func outcomeOf(err error) outcome {
 		tooLarge *TooLargeError
 	)
 	switch {
-	case errors.As(err, &answered):
-		return func(c *Counts) *int64 { return &c.Failed }
 	case isNotStarted(err):
 		return func(c *Counts) *int64 { return &c.NotStarted }
+	case errors.As(err, &answered):
+		return func(c *Counts) *int64 { return &c.Failed }
 	case errors.As(err, &timeout):
 		return func(c *Counts) *int64 { return &c.TimedOut }
 	case errors.As(err, &canceled):
@@ -121,7 +125,7 @@ func outcomeOf(err error) outcome {
 	return func(c *Counts) *int64 { return &c.NotStarted }
 }
 
-// isNotStarted comes before the kinds of death, one of which it may wrap.
+// isNotStarted comes before the other kinds, one of which it may wrap.
 func isNotStarted(err error) bool {
 	var (
 		spawn  *SpawnError

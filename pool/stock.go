@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // executor is one process of a pool. While a call has it, it is the call's; else it
@@ -20,6 +23,9 @@ type executor struct {
 	image   packageFile // what it was started from, if that is a package
 	started time.Time
 	idle    time.Time // since when it is in stock
+
+	coming bool // it is still starting
+	ending bool // it is to run nothing any more
 
 	// What it runs, while it does.
 	running   bool
@@ -95,25 +101,40 @@ func (p *Pool) warm() {
 	}
 }
 
-// take gets an executor for a call of this package: one from stock that has it loaded,
-// else the emptiest, else one that has to start.
-func (p *Pool) take(ctx context.Context, r *Request, file packageFile) (*executor, error) {
+// take gets an executor for a call of this package, as it is staged now: one from stock
+// that has it loaded, else the emptiest, else one that has to start.
+func (p *Pool) take(ctx context.Context, r *Request) (*executor, packageFile, error) {
+	none := packageFile{}
 	for {
+		file, err := p.packages.find(r.Package)
+		if err != nil {
+			var answered *ExecutorError
+			if errors.As(err, &answered) {
+				answered.Task = r.Task
+			}
+			return nil, none, err
+		}
 		p.mu.Lock()
 		if p.killed {
 			p.mu.Unlock()
-			return nil, ErrClosed
+			return nil, none, ErrClosed
 		}
 		g, err := p.groupOf(r.Package, file)
 		if err != nil {
 			p.mu.Unlock()
-			return nil, err
+			return nil, none, err
 		}
 		if e := p.pick(g, r.Package, file); e != nil {
 			e.runs(r)
 			p.refill(g)
 			p.mu.Unlock()
-			return e, nil
+			if why := e.unfit(); why != nil {
+				p.mu.Lock()
+				p.abandon(e, why)
+				p.mu.Unlock()
+				continue
+			}
+			return e, file, nil
 		}
 		wait, refused := g.breaker.wait(time.Now())
 		if refused {
@@ -122,12 +143,12 @@ func (p *Pool) take(ctx context.Context, r *Request, file packageFile) (*executo
 				err.Package = g.pkg
 			}
 			p.mu.Unlock()
-			return nil, err
+			return nil, none, err
 		}
 		if wait > 0 {
 			p.mu.Unlock()
 			if !sleep(ctx, wait) {
-				return nil, canceled(ctx, r)
+				return nil, none, canceled(ctx, r)
 			}
 			continue
 		}
@@ -140,12 +161,25 @@ func (p *Pool) take(ctx context.Context, r *Request, file packageFile) (*executo
 
 		select {
 		case s := <-turn:
-			if s.err == nil {
-				p.mu.Lock()
-				s.executor.runs(r)
-				p.mu.Unlock()
+			if s.err != nil {
+				return nil, none, s.err
 			}
-			return s.executor, s.err
+			e := s.executor
+			why := e.unfit()
+			p.mu.Lock()
+			switch {
+			case e.outdated(r.Package, file):
+				g.stock = append(g.stock, e)
+				p.retire(g, len(g.stock)-1, RecycledChanged, replaced(r.Package))
+			case why != nil && e.tasks > 0: // else the call tells, or this might go on for ever
+				p.abandon(e, why)
+			default:
+				e.runs(r)
+				p.mu.Unlock()
+				return e, file, nil
+			}
+			p.mu.Unlock()
+			continue
 		case <-ctx.Done():
 		}
 		p.mu.Lock()
@@ -158,7 +192,72 @@ func (p *Pool) take(ctx context.Context, r *Request, file packageFile) (*executo
 			g.wanting.Remove(place)
 		}
 		p.mu.Unlock()
-		return nil, canceled(ctx, r)
+		return nil, none, canceled(ctx, r)
+	}
+}
+
+// outdated reports whether it has another version of the package, which cannot be
+// unloaded.
+func (e *executor) outdated(name string, file packageFile) bool {
+	old, ok := e.loaded[name]
+	return ok && old != file || e.group.pkg != "" && e.image != file
+}
+
+func replaced(name string) string { return "package " + name + " has been replaced" }
+
+// unfit says why an executor that has answered cannot be used again: it has ended, or
+// said something that nobody asked for and that would pass for the next answer.
+func (e *executor) unfit() error {
+	if e.frames.Buffered() > 0 {
+		return errUnsolicited
+	}
+	e.out.mu.Lock()
+	defer e.out.mu.Unlock()
+	e.out.polled = [2]unix.PollFd{
+		{Fd: int32(e.out.fd), Events: unix.POLLIN},
+		{Fd: int32(e.out.process), Events: unix.POLLIN},
+	}
+	n, err := unix.Poll(e.out.polled[:], 0)
+	switch {
+	case err != nil || n == 0:
+		return nil // an error here would be one of the call, too
+	case e.out.polled[0].Revents&unix.POLLIN != 0:
+		return errUnsolicited
+	}
+	return io.EOF
+}
+
+// abandon gives up an executor that was lost while nobody used it, and tells. p.mu is
+// held; it is in no stock.
+func (p *Pool) abandon(e *executor, why error) {
+	p.total--
+	e.running, e.ending = false, true
+	p.work.Go(func() {
+		e.sent = time.Now() // the last request has nothing to do with it
+		err := e.failed(&Request{}, PhaseIdle, 0, why)
+		attribute(err, e)
+		p.observe(Event{Kind: EventCrashed, Executor: e.number, PID: e.PID(), Program: e.Program(), Err: err})
+		p.remove(e)
+	})
+}
+
+// PhaseIdle is the phase of an executor of a [Pool] that ran nothing.
+const PhaseIdle Phase = "idle"
+
+// attribute notes in the report that err may have which executor it is about.
+func attribute(err error, e *executor) {
+	var (
+		crash   *CrashError
+		timeout *TimeoutError
+		damage  *ProtocolError
+	)
+	switch {
+	case errors.As(err, &crash):
+		crash.Executor = e.number
+	case errors.As(err, &timeout):
+		timeout.Executor = e.number
+	case errors.As(err, &damage):
+		damage.Executor = e.number
 	}
 }
 
@@ -183,9 +282,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // version of the package. Nil if there is none. p.mu is held.
 func (p *Pool) pick(g *group, name string, file packageFile) *executor {
 	for i := len(g.stock) - 1; i >= 0; i-- {
-		e := g.stock[i]
-		if old, ok := e.loaded[name]; ok && old != file || g.pkg != "" && e.image != file {
-			p.retire(g, i, RecycledChanged, "package "+name+" has been replaced")
+		if g.stock[i].outdated(name, file) {
+			p.retire(g, i, RecycledChanged, replaced(name))
 		}
 	}
 	// The one that was used last has its memory in the caches: the end of the stock.
@@ -233,15 +331,19 @@ func (p *Pool) offer(e *executor) {
 	g := e.group
 	if first := g.wanting.Front(); first != nil {
 		g.wanting.Remove(first).(chan started) <- started{executor: e}
+		p.refill(g) // it is no spare any more
 		return
 	}
 	e.idle = time.Now()
 	g.stock = append(g.stock, e)
 	if p.closed {
-		p.emptyStock("the pool is closed")
+		p.emptyStock()
 		return
 	}
 	p.renew(g)
+	if p.total > p.processes() {
+		p.evict(g) // callers that gave up have left more than there should be
+	}
 	p.refill(g)
 }
 
@@ -311,26 +413,48 @@ func (p *Pool) start(g *group) {
 	}
 	p.total++
 	g.pending++
-	p.lastID++
-	e := &executor{number: p.lastID, group: g, loaded: map[string]packageFile{}}
 	p.work.Go(func() {
-		err := p.launch(e)
+		e, err := p.launch(g)
 		p.mu.Lock()
-		defer p.mu.Unlock()
 		g.pending--
 		if err == nil {
 			g.breaker.succeeded()
+			e.coming = false
 			p.offer(e)
+			p.mu.Unlock()
+			p.attend(e)
 			return
 		}
+		defer p.mu.Unlock()
 		p.total--
-		p.counts.SpawnFailures++
+		if !p.closed || g.wanting.Len() > 0 {
+			p.counts.SpawnFailures++
+		}
 		g.breaker.failed(time.Now(), err)
 		if first := g.wanting.Front(); first != nil {
 			g.wanting.Remove(first).(chan started) <- started{err: err}
 		}
 		p.refill(g)
 	})
+}
+
+// attend waits for an executor's end, which nobody else would notice while it is in
+// stock.
+func (p *Pool) attend(e *executor) {
+	<-e.Exited()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := e.group
+	i := slices.Index(g.stock, e)
+	if i < 0 {
+		return
+	}
+	g.stock = slices.Delete(g.stock, i, i+1)
+	p.abandon(e, io.EOF)
+	// What dies young is not replaced before the next call: it might go on for ever.
+	if time.Since(e.started) >= watchEvery {
+		p.refill(g)
+	}
 }
 
 // evict retires the executor of another group that has been idle the longest. p.mu is
@@ -360,6 +484,7 @@ func (p *Pool) retire(g *group, i int, why string, reason string) {
 	g.stock = slices.Delete(g.stock, i, i+1)
 	p.total--
 	p.counts.Recycled[why]++
+	e.running, e.ending = false, true
 	p.work.Go(func() {
 		p.observe(Event{Kind: EventRecycled, Executor: e.number, PID: e.PID(), Program: e.Program(), Reason: reason})
 		e.Shutdown()
@@ -367,11 +492,21 @@ func (p *Pool) retire(g *group, i int, why string, reason string) {
 	})
 }
 
-// emptyStock retires all that is in stock. p.mu is held.
-func (p *Pool) emptyStock(reason string) {
+// recycled tells that an executor that is in no stock is given up.
+func (p *Pool) recycled(e *executor, why string, reason string) {
+	p.mu.Lock()
+	p.counts.Recycled[why]++
+	p.mu.Unlock()
+	p.observe(Event{Kind: EventRecycled, Executor: e.number, PID: e.PID(), Program: e.Program(), Reason: reason})
+}
+
+const closedReason = "the pool is closed"
+
+// emptyStock retires all that is in stock, since the pool is closed. p.mu is held.
+func (p *Pool) emptyStock() {
 	for _, g := range p.groups {
 		for len(g.stock) > 0 {
-			p.retire(g, len(g.stock)-1, RecycledClosed, reason)
+			p.retire(g, len(g.stock)-1, RecycledClosed, closedReason)
 		}
 		if g.retry != nil {
 			g.retry.Stop()
@@ -390,6 +525,9 @@ func (p *Pool) remove(e *executor) {
 
 // bury ends an executor that a call has lost, and sees to a new one.
 func (p *Pool) bury(e *executor) {
+	p.mu.Lock()
+	e.ending = true
+	p.mu.Unlock()
 	p.remove(e)
 	p.mu.Lock()
 	p.total--
@@ -405,10 +543,34 @@ const (
 )
 
 // launch starts an executor, waits until it answers, and has it load what is to be
-// preloaded. The error is a *[SpawnError].
-func (p *Pool) launch(e *executor) error {
+// preloaded, without what does not survive that. The error is a *[SpawnError].
+func (p *Pool) launch(g *group) (*executor, error) {
+	var deadly []string
+	for {
+		p.mu.Lock()
+		p.lastID++
+		e := &executor{number: p.lastID, group: g, coming: true, loaded: map[string]packageFile{}}
+		p.mu.Unlock()
+		if err := p.comeUp(e); err != nil {
+			return nil, err
+		}
+		name := p.preload(e, deadly)
+		if name == "" {
+			return e, nil
+		}
+		deadly = append(deadly, name)
+	}
+}
+
+// comeUp starts an executor and waits until it answers.
+func (p *Pool) comeUp(e *executor) error {
 	fail := func(err error) error {
-		p.observe(Event{Kind: EventSpawnFailed, Executor: e.number, Program: e.group.program, Err: err})
+		p.mu.Lock()
+		unwanted := p.closed && e.group.wanting.Len() == 0
+		p.mu.Unlock()
+		if !unwanted {
+			p.observe(Event{Kind: EventSpawnFailed, Executor: e.number, Program: e.group.program, Err: err})
+		}
 		return err
 	}
 	if e.group.pkg != "" {
@@ -430,13 +592,19 @@ func (p *Pool) launch(e *executor) error {
 	p.mu.Lock()
 	p.live[e] = struct{}{}
 	if p.killed || p.closed && p.busy == 0 {
-		process.Kill("the pool is closed")
+		process.Kill(closedReason)
 	}
 	p.mu.Unlock()
 
 	ping := Request{Package: pingPackage, Task: loadTask, Context: defaultContext, Inputs: noInputs}
 	_, err = e.execute(&ping, PhaseStart, p.cfg.StartTimeout, begin.Add(p.cfg.StartTimeout))
+	if err == nil || lives(err) {
+		if why := e.unfit(); why != nil {
+			err = e.failed(&ping, PhaseStart, 0, why)
+		}
+	}
 	if err != nil && !lives(err) {
+		attribute(err, e)
 		p.remove(e)
 		return fail(&SpawnError{Executor: e.group.program, Err: err})
 	}
@@ -444,35 +612,56 @@ func (p *Pool) launch(e *executor) error {
 	p.counts.Spawned++
 	p.mu.Unlock()
 	p.observe(Event{Kind: EventSpawned, Executor: e.number, PID: e.PID(), Program: e.Program(), Duration: time.Since(begin)})
-
-	for _, name := range p.cfg.Preload {
-		file, err := p.packages.find(name)
-		if err != nil || file.program != (e.group.pkg == name) || p.loadRefused(name, file) != nil {
-			continue
-		}
-		if err := p.load(e, name, file, p.cfg.LoadTimeout, time.Now().Add(p.cfg.LoadTimeout)); err != nil && !lives(err) {
-			// The package's breaker has counted it; the next executor comes up
-			// without the package if it goes on like this.
-			p.remove(e)
-			return fail(&SpawnError{Executor: e.group.program, Err: err})
-		}
-	}
 	return nil
 }
 
-// loadRefused is the package's *[BreakerError], if its breaker is open or it has to
-// wait.
-func (p *Pool) loadRefused(name string, file packageFile) *BreakerError {
+// preload has an executor load what Config.Preload says. If it does not survive one
+// of them it is removed, and that one is returned.
+func (p *Pool) preload(e *executor, but []string) (deadly string) {
+	for _, name := range p.cfg.Preload {
+		file, err := p.packages.find(name)
+		if err != nil || file.program != (e.group.pkg == name) || slices.Contains(but, name) {
+			continue
+		}
+		if broken, _ := p.loadRefused(name, file); broken != nil {
+			continue
+		}
+		begin := time.Now()
+		err = p.load(e, name, file, p.cfg.LoadTimeout, begin.Add(p.cfg.LoadTimeout))
+		if err == nil || lives(err) {
+			continue
+		}
+		var crash *CrashError
+		if errors.As(err, &crash) && crash.Exit.Killed == closedReason {
+			p.recycled(e, RecycledClosed, closedReason)
+		} else {
+			attribute(err, e)
+			p.observe(Event{Kind: EventCrashed, Executor: e.number, PID: e.PID(), Program: e.Program(),
+				Package: name, Duration: time.Since(begin), Err: err})
+		}
+		p.remove(e)
+		return name
+	}
+	return ""
+}
+
+// loadRefused is the package's *[BreakerError], if it is not to be loaded now, and for
+// how long to wait with it; 0: its breaker is open.
+func (p *Pool) loadRefused(name string, file packageFile) (*BreakerError, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b := p.loads[name]
 	if b == nil || b.file != file {
-		return nil
+		return nil, 0
 	}
-	if wait, _ := b.wait(time.Now()); wait == 0 {
-		return nil
+	wait, refused := b.wait(time.Now())
+	if wait == 0 {
+		return nil, 0
 	}
-	return &BreakerError{Package: name, Deaths: b.deaths, Until: b.until, Err: b.last}
+	if refused {
+		wait = 0
+	}
+	return &BreakerError{Package: name, Deaths: b.deaths, Until: b.until, Err: b.last}, wait
 }
 
 // load has an executor load a package, by a task that does not exist. The error is
@@ -486,6 +675,11 @@ func (p *Pool) load(e *executor, name string, file packageFile, limit time.Durat
 	if errors.As(err, &answered) && answered.Kind == TaskError {
 		err = nil // as expected: it is loaded, and has no such task
 	}
+	size := int64(0)
+	if err == nil {
+		m, _ := e.sampleMemory()
+		size = m.now
+	}
 	p.mu.Lock()
 	b := p.loads[name]
 	if b != nil && b.file != file {
@@ -495,7 +689,8 @@ func (p *Pool) load(e *executor, name string, file packageFile, limit time.Durat
 	case err == nil:
 		delete(p.loads, name)
 		e.loaded[name] = file
-	case !lives(err):
+		e.size = size
+	case p.loadDied(err):
 		if b == nil {
 			b = &loadBreaker{file: file}
 			p.loads[name] = b
@@ -504,12 +699,27 @@ func (p *Pool) load(e *executor, name string, file packageFile, limit time.Durat
 	}
 	p.mu.Unlock()
 	if err == nil {
-		if m, ok := e.sampleMemory(); ok {
-			e.size = m.now
-		}
 		p.observe(Event{Kind: EventLoaded, Executor: e.number, PID: e.PID(), Program: e.Program(), Package: name, Duration: time.Since(begin)})
 	}
 	return err
+}
+
+// loadDied reports whether err speaks against the package that was being loaded: not
+// if the caller changed its mind, or gave it less time than the configuration does.
+func (p *Pool) loadDied(err error) bool {
+	var (
+		crash   *CrashError
+		timeout *TimeoutError
+	)
+	switch {
+	case lives(err):
+		return false
+	case errors.As(err, &timeout):
+		return timeout.Limit >= p.cfg.LoadTimeout || p.cfg.Timeout > 0 && timeout.Limit >= p.cfg.Timeout
+	case errors.As(err, &crash):
+		return crash.Exit.Killed != canceledReason && crash.Exit.Killed != closedReason && crash.Exit.Killed != killedReason
+	}
+	return true
 }
 
 // inspect looks at executors' memory and age.
@@ -536,11 +746,10 @@ func (p *Pool) inspect(now time.Time) {
 		return
 	}
 	for i, e := range all {
-		// Only in stock is it the pool's to judge; after a call it is marked anyway,
-		// but for its memory.
-		if !slices.Contains(e.group.stock, e) {
+		if e.coming || e.ending {
 			continue
 		}
+		// What runs a call is retired after it.
 		p.mark(e, now)
 		if e.due == "" && p.cfg.MaxGrowth > 0 && e.size > 0 && sizes[i]-e.size > p.cfg.MaxGrowth {
 			e.due = RecycledGrowth

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spider-go/spider/internal/msgpack"
@@ -75,6 +76,9 @@ func (c *runCommand) Run(s *streams) error {
 	}
 	if c.Executor == "" {
 		cfg.Package = c.Package
+	}
+	if os.Getenv("SPIDER_CORE_DUMPS") == "on" {
+		cfg.Limits.Cores = -1 // what spider itself may
 	}
 	request := pool.Request{Package: c.Package, Task: c.Task, Context: context.Encode(), Inputs: inputs}
 	result, err := execute(cfg, request, c.Timeout)

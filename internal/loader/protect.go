@@ -23,8 +23,13 @@ __attribute__((constructor)) static void spider_note_limits(void)
 
 static void spider_restore_limits(void)
 {
-	if (spider_open_files.rlim_max != 0)
-		setrlimit(RLIMIT_NOFILE, &spider_open_files);
+	struct rlimit now;
+
+	// A hard limit that the parent has set since is not to be raised again.
+	if (spider_open_files.rlim_max != 0 && getrlimit(RLIMIT_NOFILE, &now) == 0) {
+		now.rlim_cur = spider_open_files.rlim_cur < now.rlim_max ? spider_open_files.rlim_cur : now.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &now);
+	}
 }
 */
 import "C"
