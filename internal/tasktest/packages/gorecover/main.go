@@ -30,6 +30,7 @@ func init() {
 			tdl.Func("panic_in_goroutine", func() error { go panic("in a goroutine"); select {} }),
 			tdl.Func("exit", func(code int) error { os.Exit(code); return nil }, tdl.Params("code")),
 			tdl.Func("spin", func() error {
+				fmt.Println("spinning")
 				for {
 				}
 			}),
