@@ -3,11 +3,14 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/spider-go/spider/internal/protocol"
 )
 
 // envPackageDir tells an executor where the packages are.
@@ -22,18 +25,24 @@ func (cfg *ProcessConfig) program() (string, error) {
 	if cfg.Executor == "" {
 		return "", &SpawnError{Err: fmt.Errorf("none is named, and %w", err)}
 	}
+	if staged != "" && !errors.Is(err, fs.ErrNotExist) {
+		// An executor would only miss the library.
+		if _, missing := os.Stat(filepath.Join(filepath.Dir(staged), "lib"+cfg.Package+".so")); missing != nil {
+			return "", &SpawnError{Executor: staged, Err: err}
+		}
+	}
 	return cfg.Executor, nil
 }
 
-// staged is the path of the package that is an executor of its own, or why there
-// is none.
+// staged is the path of the package that is an executor of its own. The error says
+// why there is none, at that path if there is one.
 func (cfg *ProcessConfig) staged() (string, error) {
 	name := cfg.Package
-	switch {
-	case name == "":
+	if name == "" {
 		return "", errors.New("no package is, which could be a program of its own")
-	case name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
-		return "", fmt.Errorf("%q cannot be the name of a package", name)
+	}
+	if reason := protocol.BadPackageName(name); reason != "" {
+		return "", fmt.Errorf("the package name %q %s", name, reason)
 	}
 	dir := cfg.packageDir()
 	if dir == "" {
@@ -45,7 +54,7 @@ func (cfg *ProcessConfig) staged() (string, error) {
 		return "", err
 	}
 	if err := executable(path); err != nil {
-		return "", fmt.Errorf("the package %s is no program: %w", name, err)
+		return path, fmt.Errorf("the package %s is no program: %w", name, err)
 	}
 	return path, nil
 }

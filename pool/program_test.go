@@ -165,6 +165,23 @@ func TestWrongStagedProgram(t *testing.T) {
 	}
 }
 
+// Where there is nothing else, what keeps a program from being started is told.
+func TestNoProgramAndNoLibrary(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "plain"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "plain", "plain"), []byte("#!/bin/sh\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pool.StartProcess(pool.ProcessConfig{Executor: "/proc/self/exe", Package: "plain", PackageDir: dir})
+	var spawn *pool.SpawnError
+	if !errors.As(err, &spawn) || !errors.Is(err, os.ErrPermission) || spawn.Executor != filepath.Join(dir, "plain", "plain") {
+		t.Errorf("%v", err)
+	}
+}
+
 // What is no executable file is no program, and no path is made of a name that is
 // not a folder's.
 func TestNotStaged(t *testing.T) {
@@ -184,6 +201,10 @@ func TestNotStaged(t *testing.T) {
 		// What these names would lead to, if paths were made of them.
 		os.MkdirAll(filepath.Join(dir, "inner/inner/inner"), 0o755),
 		os.Symlink("/proc/self/exe", filepath.Join(dir, "inner/inner/inner/inner")),
+		// Beside a library, they are passed over.
+		os.WriteFile(filepath.Join(dir, "folder/libfolder.so"), nil, 0o644),
+		os.WriteFile(filepath.Join(dir, "plain/libplain.so"), nil, 0o644),
+		os.WriteFile(filepath.Join(dir, "fifo/libfifo.so"), nil, 0o644),
 	} {
 		if err != nil {
 			t.Fatal(err)

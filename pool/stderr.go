@@ -169,7 +169,7 @@ func (t *tail) keep(line string) {
 	if t.next == len(t.kept) {
 		t.next, t.full = 0, true
 	}
-	if l := traceOf(line); l != none && (t.trace == nil || !t.trace.continuedBy(l)) {
+	if l := traceOf(line); l != none && (t.trace == nil || !t.trace.continuedBy(l, line)) {
 		t.trace = &trace{language: l, first: t.added - 1, message: l == goRuntime}
 	}
 	if t.trace != nil {

@@ -65,9 +65,10 @@ func hasAnyPrefix(s string, prefixes ...string) bool {
 
 // continuedBy says whether a trace that begins is a part of this one. If not, it is
 // the later one that ended the process.
-func (t *trace) continuedBy(l language) bool {
+func (t *trace) continuedBy(l language, line string) bool {
 	if l == goRuntime {
-		return t.language == goRuntime && t.message
+		// A runtime that aborts has its other threads print theirs by SIGQUIT.
+		return t.language == goRuntime && (t.message || t.stack && strings.HasPrefix(line, "SIGQUIT: "))
 	}
 	// Rust panics once more if the first panic cannot be passed on.
 	return t.language == l

@@ -73,6 +73,8 @@ func TestPanicText(t *testing.T) {
 			aborted, "fatal error: thread 'main' (4711) has overflowed its stack"},
 		{"Rust, another status", rustPanic, exit2, ""},
 		{"no Rust", "thread 'main' is well\n", exit101, ""},
+		{"a fault in C of a program", "SIGSEGV: segmentation violation\nPC=0x4a m=0 sigcode=1 addr=0x10\n\n" + goStack +
+			"-----\n\nSIGQUIT: quit\nPC=0x47 m=1 sigcode=0\n\n" + goStack, aborted, "SIGSEGV: segmentation violation"},
 		{"Go after Rust", rustPanic + "panic: boom\n" + goStack, exit2, "boom"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -64,12 +64,19 @@ type TaskDescription struct {
 // bits), double (64 bits), string, unit, any, List<T>, Array<T, N>, Map<K, V>,
 // Option<T>, Tuple<A, B, ...>, struct{a: A, b: B}, enum{A, B: T}, or as a name that
 // [Description.Types] defines.
-type TypeMember = msgpack.Member
+type TypeMember struct {
+	Name string `json:"name,omitempty"`
+	Type string `json:"type,omitempty"`
+}
 
 // TypeDefinition is a type with a name. Its Kind is "struct" or "tuple", with
 // Fields, "enum", with Variants, "newtype", with one field, for a list, map or
 // option that contains itself, or "opaque", for a type with its own encoding.
-type TypeDefinition = msgpack.Definition
+type TypeDefinition struct {
+	Kind     string       `json:"kind"`
+	Fields   []TypeMember `json:"fields,omitempty"`
+	Variants []TypeMember `json:"variants,omitempty"`
+}
 
 // describe is the package in words. It must have no fault.
 func (p *pkg) describe() Description {
@@ -110,8 +117,20 @@ func (p *pkg) describe() Description {
 		}
 		d.Tasks = append(d.Tasks, t)
 	}
-	d.Types = types.Types
+	for name, t := range types.Types {
+		if d.Types == nil {
+			d.Types = make(map[string]TypeDefinition, len(types.Types))
+		}
+		d.Types[name] = TypeDefinition{Kind: t.Kind, Fields: members(t.Fields), Variants: members(t.Variants)}
+	}
 	return d
+}
+
+func members(list []msgpack.Member) (members []TypeMember) {
+	for _, m := range list {
+		members = append(members, TypeMember(m))
+	}
+	return members
 }
 
 // sdkModule is this module's path.

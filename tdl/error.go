@@ -86,5 +86,9 @@ func asError(err error) *Error {
 		// Wrapped: keep the kind, and what was added to the text.
 		return &Error{Kind: e.Kind, Message: err.Error()}
 	}
+	var kind ErrorKind
+	if errors.As(err, &kind) {
+		return &Error{Kind: kind, Message: err.Error()}
+	}
 	return &Error{Kind: ExecutionError, Message: err.Error()}
 }

@@ -39,6 +39,8 @@ func TestErrorTravels(t *testing.T) {
 		{"an *Error", Errorf(Custom, "mine"), Error{Kind: Custom, Message: "mine"}},
 		{"a wrapped *Error keeps its kind", fmt.Errorf("around: %w", Errorf(Custom, "mine")), Error{Kind: Custom, Message: "around: mine"}},
 		{"joined", errors.Join(io.ErrNoProgress, Errorf(InvalidTaskContext, "mine")), Error{Kind: InvalidTaskContext, Message: "mine"}},
+		{"a kind alone", InvalidTaskContext, Error{Kind: InvalidTaskContext, Message: "InvalidTaskContext"}},
+		{"a wrapped kind", fmt.Errorf("around: %w", Custom), Error{Kind: Custom, Message: "around: "}},
 		{"a kind of its own", &Error{Kind: "Mine", Message: "m"}, Error{Kind: Custom, Message: "m"}},
 		{"no text", &Error{Kind: ExecutionError}, Error{Kind: ExecutionError, Message: ""}},
 		{"not UTF-8", errors.New("a\xffb"), Error{Kind: ExecutionError, Message: "a\uFFFDb"}},

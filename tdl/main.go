@@ -25,7 +25,8 @@ import (
 // $SPIDER_TDL_PACKAGE_DIR/<package>/<package>. The parent side prefers it. In a
 // library, main is never called.
 //
-// What tasks print to stdout goes to stderr. A panic that nobody recovers ends the
+// What tasks print to stdout goes to stderr. What init functions print there goes to
+// the parent, which takes it for damage: print to stderr instead. A panic that nobody recovers ends the
 // process by SIGABRT, with its message and stacks on stderr. The process ends with
 // its parent.
 //

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spider-go/spider/internal/msgpack"
+	"github.com/spider-go/spider/internal/protocol"
 	"github.com/spider-go/spider/internal/wire"
 	"github.com/spider-go/spider/tdl/internal/registered"
 )
@@ -86,12 +87,7 @@ func Register(p Package) {
 			"Register was called again, for package %q: a program is one package, so put its tasks into one call", p.Name))
 		return
 	}
-	c := compile(p)
-	if badName(p.Name) != "" {
-		// An executor would only see that the name is not the one it looks for.
-		fmt.Fprintln(os.Stderr, c.fault)
-	}
-	registered.Set(c)
+	registered.Set(compile(p))
 }
 
 // taskFunc is a compiled task.
@@ -122,24 +118,11 @@ var (
 	errorType   = reflect.TypeFor[error]()
 )
 
-// badName says what is wrong with a package's name.
-func badName(name string) string {
-	switch {
-	case name == "":
-		return "is empty"
-	case name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
-		return "cannot be the name of a directory"
-	case !utf8.ValidString(name):
-		return "is not UTF-8"
-	}
-	return ""
-}
-
 func compile(p Package) *pkg {
 	c := &pkg{name: p.Name, init: p.Init, recover: p.RecoverPanics, tasks: make(map[string]*taskFunc, len(p.Tasks))}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if reason := badName(p.Name); reason != "" {
+	if reason := protocol.BadPackageName(p.Name); reason != "" {
 		fault("package name %q %s", p.Name, reason)
 	}
 	for i, t := range p.Tasks {
@@ -226,6 +209,14 @@ func checkParams(names []string, count int) (faults []error) {
 		seen[name] = true
 	}
 	return faults
+}
+
+// Misnamed implements [registered.Package].
+func (p *pkg) Misnamed() error {
+	if protocol.BadPackageName(p.name) == "" {
+		return nil
+	}
+	return p.fault
 }
 
 // Name implements [registered.Package].

@@ -432,12 +432,16 @@ func pidfd(t *testing.T, pid int) int {
 // SIGTERM ends a program at once, visibly, also while a task runs.
 func TestProgramTerminates(t *testing.T) {
 	t.Parallel()
-	p := selfHosted(t, "gorecover")
+	spinning := make(chan struct{})
+	p := start(t, "gorecover", pool.ProcessConfig{
+		Executor: program(t, "gorecover"), OnStderr: func(string) { close(spinning) },
+	})
 	done := make(chan error)
 	go func() {
 		_, err := p.call("spin")
 		done <- err
 	}()
+	<-spinning
 	if err := syscall.Kill(p.PID(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

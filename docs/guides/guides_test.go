@@ -124,8 +124,12 @@ func TestGuides(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if reason := lacks(string(text), root); reason != "" {
-				t.Skip(reason)
+			if strings.Contains(string(text), "$ cargo ") {
+				if reason, err := tasktest.FetchCrates(); err != nil {
+					t.Fatal(err)
+				} else if reason != "" {
+					t.Skip(reason)
+				}
 			}
 			dir := t.TempDir()
 			env := append(os.Environ(),
@@ -138,23 +142,6 @@ func TestGuides(t *testing.T) {
 			follow(t, dir, env, blocks(t, string(text)))
 		})
 	}
-}
-
-// lacks says what a guide needs that is not here.
-func lacks(text, root string) string {
-	if !strings.Contains(text, "$ cargo ") {
-		return ""
-	}
-	if _, err := exec.LookPath("cargo"); err != nil {
-		return "cargo is not installed"
-	}
-	// The guide's crates are those of the example.
-	fetch := exec.Command("cargo", "fetch", "--locked")
-	fetch.Dir = filepath.Join(root, "examples", "wordcount")
-	if out, err := fetch.CombinedOutput(); err != nil {
-		return fmt.Sprintf("cargo cannot get the crates: %v\n%s", err, out)
-	}
-	return ""
 }
 
 // follow does what a guide says. Files stand where the text first has them, so they

@@ -12,6 +12,7 @@ import "C"
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -184,12 +185,15 @@ func (l *Loader) Describe(name string) ([]byte, error) {
 	case failed:
 		return nil, fmt.Errorf("package %q cannot describe itself: %w", name, taskError(text, name, "describe"))
 	}
+	if !json.Valid(text) {
+		return nil, fmt.Errorf("package %q describes itself in %d bytes that are not JSON", name, len(text))
+	}
 	return text, nil
 }
 
 // open opens a package's library.
 func (l *Loader) open(name string) (handle unsafe.Pointer, info os.FileInfo, _ *protocol.ExecutorError) {
-	if reason := badName(name); reason != "" {
+	if reason := protocol.BadPackageName(name); reason != "" {
 		return nil, nil, invalid("package name %q %s: a package is named like its directory below %s", name, reason, l.dir)
 	}
 	path := filepath.Join(l.dir, name, "lib"+name+".so")
@@ -226,22 +230,6 @@ func (l *Loader) unopened(name, path string, info os.FileInfo) string {
 		failed.file = info
 	}
 	return l.dir + "/" + name + "/" + strings.Repeat("./", failed.replace) + "lib" + name + ".so"
-}
-
-// badName says what is wrong with a package's name, if it could lead outside the
-// package directory.
-func badName(name string) string {
-	switch {
-	case name == "":
-		return "is empty"
-	case name == "." || name == "..":
-		return "is not a name"
-	case strings.ContainsRune(name, '/'):
-		return "contains a '/'"
-	case strings.ContainsRune(name, 0):
-		return "contains a NUL byte"
-	}
-	return ""
 }
 
 func dlopen(path string) (unsafe.Pointer, error) {

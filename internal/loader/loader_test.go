@@ -37,17 +37,3 @@ func TestCompatible(t *testing.T) {
 		}
 	}
 }
-
-func TestBadName(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"", ".", "..", "/", "a/b", "../a", "/etc/passwd", "a\x00", "\x00"} {
-		if badName(name) == "" {
-			t.Errorf("%q is accepted", name)
-		}
-	}
-	for _, name := range []string{"a", "...", ".hidden", "with space", "grüße", "a-b_c.d", "\\"} {
-		if reason := badName(name); reason != "" {
-			t.Errorf("%q %s", name, reason)
-		}
-	}
-}

@@ -184,7 +184,7 @@ func (c *compiler) structShape(t reflect.Type, path string) shape {
 	}
 	if !tuple {
 		c.distinct(list, path, "field")
-		if len(fields) == 0 && c.hidesAll(t) {
+		if len(fields) == 0 && hidesAll(t) {
 			// Such as time.Time, whose value would silently be lost.
 			c.fault(path, "%s has no exported field, so nothing of it has a msgpack form", t)
 		}
@@ -203,9 +203,10 @@ func (c *compiler) structShape(t reflect.Type, path string) shape {
 
 // hidesAll reports whether a struct has fields and none is exported, or left out by
 // its tag.
-func (c *compiler) hidesAll(t reflect.Type) bool {
+func hidesAll(t reflect.Type) bool {
 	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() || f.Anonymous || f.Tag.Get("tdl") == "-" {
+		f := t.Field(i)
+		if f.IsExported() || f.Tag.Get("tdl") == "-" || f.Anonymous {
 			return false
 		}
 	}
@@ -245,6 +246,9 @@ func (c *compiler) fields(list []field, t reflect.Type, index []int, path string
 		at := append(append([]int(nil), index...), i)
 		where := path + "." + f.Name
 		if f.Anonymous && tag == "" && flattens(f.Type) {
+			if hidesAll(f.Type) {
+				c.fault(where, "the embedded %s has no exported field, so nothing of it has a msgpack form (a tag `tdl:\"-\"` leaves it out)", f.Type)
+			}
 			list = c.fields(list, f.Type, at, where)
 			continue
 		}

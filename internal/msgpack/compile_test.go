@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,6 +99,11 @@ func TestTypeErrors(t *testing.T) {
 		{reflect.TypeFor[badTag](), []string{`badTag.A: the tag "a,omitempty" is not a name or -`}},
 		{reflect.TypeFor[badEmbed](), []string{"badEmbed.hiddenTuple: the embedded msgpack.hiddenTuple is not exported, so it cannot be a field"}},
 		{reflect.TypeFor[nobody](), []string{"nobody: msgpack.nobody has no variants"}},
+		{reflect.TypeFor[time.Time](), []string{"Time: time.Time has no exported field, so nothing of it has a msgpack form"}},
+		{reflect.TypeFor[struct {
+			Name string
+			time.Time
+		}](), []string{`value.Time: the embedded time.Time has no exported field, so nothing of it has a msgpack form (a tag ` + "`tdl:\"-\"`" + ` leaves it out)`}},
 		{nil, []string{"an untyped nil has no msgpack form"}},
 	} {
 		for range 2 { // a refusal is not cached as a success

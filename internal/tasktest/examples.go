@@ -24,26 +24,40 @@ func BuildRust(dir string) (skipped string, err error) {
 	if err != nil {
 		return "", err
 	}
-	cargo, err := exec.LookPath("cargo")
+	if skipped, err := FetchCrates(); err != nil || skipped != "" {
+		return skipped, err
+	}
+	target := filepath.Join(root, "build", "cargo")
+	if output, err := cargo(root, "build", "--release", "--locked", "--offline", "--target-dir", target); err != nil {
+		return "", fmt.Errorf("cargo build of examples/wordcount: %w\n%s", err, output)
+	}
+	return "", install(filepath.Join(target, "release", "libwordcount.so"),
+		filepath.Join(dir, "wordcount", "libwordcount.so"))
+}
+
+// FetchCrates gets what Rust packages here are built with. Where cargo or the crates
+// cannot be had, skipped says why.
+func FetchCrates() (skipped string, err error) {
+	root, err := moduleRoot()
 	if err != nil {
+		return "", err
+	}
+	if _, err := exec.LookPath("cargo"); err != nil {
 		return "there is no cargo on PATH", nil
 	}
-	run := func(args ...string) ([]byte, error) {
-		cmd := exec.Command(cargo, args...)
-		cmd.Dir = filepath.Join(root, "examples", "wordcount")
-		output, err := cmd.CombinedOutput()
-		return bytes.TrimSpace(output), err
-	}
-	if output, err := run("fetch", "--locked"); err != nil {
+	if output, err := cargo(root, "fetch", "--locked"); err != nil {
 		if bytes.Contains(output, []byte("--locked")) {
 			return "", fmt.Errorf("examples/wordcount: Cargo.lock is not that of Cargo.toml: %w\n%s", err, output)
 		}
 		return fmt.Sprintf("cargo fetch: %v\n%s", err, output), nil
 	}
-	target := filepath.Join(root, "build", "cargo")
-	if output, err := run("build", "--release", "--locked", "--offline", "--target-dir", target); err != nil {
-		return "", fmt.Errorf("cargo build of examples/wordcount: %w\n%s", err, output)
-	}
-	return "", install(filepath.Join(target, "release", "libwordcount.so"),
-		filepath.Join(dir, "wordcount", "libwordcount.so"))
+	return "", nil
+}
+
+// cargo runs it on the example.
+func cargo(root string, args ...string) ([]byte, error) {
+	cmd := exec.Command("cargo", args...)
+	cmd.Dir = filepath.Join(root, "examples", "wordcount")
+	output, err := cmd.CombinedOutput()
+	return bytes.TrimSpace(output), err
 }

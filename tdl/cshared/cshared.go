@@ -57,6 +57,9 @@ func spiderName(out *C.SpiderTdlCharArray) {
 			// The executor will only see a name that is not the one it looks for.
 			fmt.Fprintln(os.Stderr, "this library registers no package: call tdl.Register in an init function")
 		} else {
+			if err := p.Misnamed(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
 			name, nameLen = C.CString(p.Name()), C.size_t(len(p.Name()))
 		}
 	}

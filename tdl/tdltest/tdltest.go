@@ -81,27 +81,40 @@ func (r *Runner) Call(task string, args ...any) Outcome {
 	return Outcome{Outputs: outputs, Err: err}
 }
 
-// oneAtATime is what an executor guarantees to tasks, also in parallel tests.
-var oneAtATime sync.Mutex
+var (
+	// oneAtATime is what an executor guarantees to tasks, also in parallel tests.
+	oneAtATime sync.Mutex
+	loaded     bool // the init hook has succeeded
+)
 
 // InProcess runs tasks in the test's own process. The package's init hook runs
-// first; if it fails, or the registration is wrong, the test ends.
+// before the first of all tests' calls; if it fails, or the registration is wrong, the
+// test ends.
 func InProcess(t testing.TB) *Runner {
 	t.Helper()
 	p := thePackage(t)
 	oneAtATime.Lock()
 	defer oneAtATime.Unlock()
-	if failure := p.Init(); failure != nil {
-		t.Fatalf("package %q cannot be loaded: %v", p.Name(), taskError(failure))
+	if !loaded {
+		if failure := p.Init(); failure != nil {
+			t.Fatalf("package %q cannot be loaded: %v", p.Name(), taskError(failure))
+		}
+		loaded = true
 	}
 	return newRunner(p, func(r pool.Request) ([]byte, error) {
 		oneAtATime.Lock()
 		defer oneAtATime.Unlock()
 		result, failed := p.Execute(nil, []byte(r.Task), r.Context, r.Inputs)
-		if !failed {
-			return result, nil
+		var err *tdl.Error
+		if failed {
+			err = taskError(result)
+		} else if large := protocol.CheckFrame(protocol.ResponseSize(len(result)), protocol.DefaultMaxFrame); large != nil {
+			err = tdl.Errorf(tdl.SerializationError, "the task's result cannot be sent: %w", large)
 		}
-		return nil, &pool.ExecutorError{Package: r.Package, Task: r.Task, Kind: pool.TaskError, Err: taskError(result)}
+		if err != nil {
+			return nil, &pool.ExecutorError{Package: r.Package, Task: r.Task, Kind: pool.TaskError, Err: err}
+		}
+		return result, nil
 	})
 }
 

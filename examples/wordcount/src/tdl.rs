@@ -288,7 +288,8 @@ macro_rules! package {
             context: $crate::tdl::Bytes,
             inputs: $crate::tdl::Bytes,
         ) -> $crate::tdl::Outcome {
-            fn run(
+            // Named so that no task of the author's hides behind it.
+            fn __spider_tdl_run(
                 task: &str,
                 #[allow(unused_mut)] mut inputs: $crate::tdl::Inputs,
             ) -> Result<Vec<u8>, $crate::tdl::Error> {
@@ -302,7 +303,7 @@ macro_rules! package {
                 )*
                 Err($crate::tdl::Error::TaskNotFound(task.into()))
             }
-            $crate::tdl::execute(&[$(stringify!($task)),*], run, task, context, inputs)
+            $crate::tdl::execute(&[$(stringify!($task)),*], __spider_tdl_run, task, context, inputs)
         }
     };
 }

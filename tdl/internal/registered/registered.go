@@ -8,6 +8,10 @@ type Package interface {
 	// Name is the package's name.
 	Name() string
 
+	// Misnamed is all that is wrong with the package, if its name is: an executor
+	// asks for the name first, and then for nothing else.
+	Misnamed() error
+
 	// Init runs the package's initialisation. It returns an encoded TdlError,
 	// or nil.
 	Init() []byte

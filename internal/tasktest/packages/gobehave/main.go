@@ -477,13 +477,17 @@ func throughChild(text string) (string, error) {
 	return string(back), err
 }
 
-// notify sends the process a signal and waits until this runtime has seen one. It
-// gives the signal back to whoever had it before.
+// notify sends the process a signal, waits until this runtime has seen it, and gives
+// the signal back to whoever had it before. It must not be a signal that others
+// send: one that comes in on a thread of another runtime's while Stop is at work
+// makes Go put its handler back (runtime.raisebadsignal), and the next Notify then
+// notes that as the one to forward to, which it does until the stack is used up.
+// That needs no second Go runtime, and nothing outside of Go can prevent it.
 func notify() error {
 	seen := make(chan os.Signal, 1)
-	signal.Notify(seen, syscall.SIGWINCH)
+	signal.Notify(seen, syscall.SIGUSR1)
 	defer signal.Stop(seen)
-	if err := syscall.Kill(syscall.Getpid(), syscall.SIGWINCH); err != nil {
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGUSR1); err != nil {
 		return err
 	}
 	<-seen

@@ -29,10 +29,7 @@ func init() {
 			tdl.Func("goexit", func() error { runtime.Goexit(); return nil }),
 			tdl.Func("panic_in_goroutine", func() error { go panic("in a goroutine"); select {} }),
 			tdl.Func("exit", func(code int) error { os.Exit(code); return nil }, tdl.Params("code")),
-			tdl.Func("spin", func() error {
-				for {
-				}
-			}),
+			tdl.Func("spin", spin),
 			tdl.Func("start_child", startChild, tdl.Doc("Starts a process that sleeps, and returns its id.")),
 			tdl.Func("print", func(text string) error { fmt.Print(text); return nil }, tdl.Params("text")),
 			tdl.Func("read_stdin", func() (int, error) { b, err := io.ReadAll(os.Stdin); return len(b), err }),
@@ -47,6 +44,14 @@ func main() { tdl.Main() }
 
 // hidden is nil, but the compiler cannot know.
 var hidden *int
+
+// spin says that it has begun, and never ends.
+func spin() error {
+	fmt.Println("spinning")
+	//lint:ignore SA5002 it is what a task that hangs does
+	for {
+	}
+}
 
 func startChild() (int, error) {
 	cmd := exec.Command("sleep", "600")

@@ -1,0 +1,24 @@
+package protocol
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// BadPackageName says what keeps name from being a package's, "" if nothing does. A
+// package is named like its directory, and must not lead outside the one it is in.
+func BadPackageName(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case name == "." || name == "..":
+		return "is not a name"
+	case strings.ContainsRune(name, '/'):
+		return "contains a '/'"
+	case strings.ContainsRune(name, 0):
+		return "contains a NUL byte"
+	case !utf8.ValidString(name):
+		return "is not UTF-8"
+	}
+	return ""
+}
