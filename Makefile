@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: all build demo test check bench bench-values stress fuzz clean
+.PHONY: all build demo test check bench bench-values stress soak fuzz clean
 
 all: build
 
@@ -39,6 +39,11 @@ bench-values:
 STRESS ?= 5m
 stress:
 	SPIDER_STRESS=$(STRESS) $(GO) test -count 1 -timeout 0 -v -run '^TestStress$$' ./cmd/spider-task-executor
+
+## soak: a pool under faults, for SOAK; prints calls, faults, outcomes, leaks
+SOAK ?= 5m
+soak:
+	SPIDER_SOAK=$(SOAK) $(GO) test -count 1 -timeout 0 -v -run '^TestSoak$$' ./pool
 
 ## fuzz: every fuzz target for FUZZTIME each
 FUZZTIME ?= 30s

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spider-go/spider/internal/protocol"
 )
 
 // Config says what executors a [Pool] has, and what they may do. The zero value of
@@ -148,8 +150,8 @@ func (cfg Config) complete() (Config, error) {
 		fault("SoftTimeout %v is not below Timeout %v", cfg.SoftTimeout, cfg.Timeout)
 	}
 	for i, name := range cfg.Preload {
-		if !validPackage(name) {
-			fault("Preload[%d]: %q cannot be the name of a package", i, name)
+		if reason := protocol.BadPackageName(name); reason != "" {
+			fault("Preload[%d]: the name %q %s", i, name, reason)
 		}
 	}
 	for i, assignment := range cfg.Env {

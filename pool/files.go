@@ -3,11 +3,12 @@ package pool
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spider-go/spider/internal/protocol"
 )
 
 // packageFile is one version of a package, as it is staged.
@@ -35,12 +36,6 @@ type staged struct {
 	age   atomic.Uint64 // counts up once a second
 }
 
-// validPackage reports whether name can be the name of a directory below the package
-// directory.
-func validPackage(name string) bool {
-	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
-}
-
 // find looks the package's file up, each time anew: it may have been replaced. A
 // program comes before a library; one that appears beside a library is found within
 // a second. The error is an *[ExecutorError], as an executor would answer it.
@@ -64,8 +59,8 @@ func (s *staged) find(name string) (packageFile, error) {
 
 // look looks at both places.
 func (s *staged) look(name string) (packageFile, error) {
-	if !validPackage(name) {
-		return packageFile{}, noPackage(name, fmt.Sprintf("package name %q cannot be the name of a directory below %s", name, s.dir))
+	if reason := protocol.BadPackageName(name); reason != "" {
+		return packageFile{}, noPackage(name, fmt.Sprintf("package name %q %s: a package is named like its directory below %s", name, reason, s.dir))
 	}
 	at := place{
 		program: filepath.Join(s.dir, name, name),
