@@ -39,7 +39,7 @@ func TestPanic(t *testing.T) {
 		{"index", "", index, "panic: " + index + " (exit status 2)", []string{"panicAs"}},
 		{"index", strings.Repeat("said before\n", 100), index, "panic: " + index + " (exit status 2)", []string{"panicAs"}},
 		{"index", "panic: just said\nand more\n", index, "panic: " + index + " (exit status 2)", nil},
-		{"lines", "", "one", "panic: one (exit status 2)", []string{"\ttwo"}},
+		{"lines", "", "one; two", "panic: one; two (exit status 2)", []string{"\ttwo"}},
 		{"defer", "", index + " [recovered]; then panic: while cleaning up: " + index, "; then panic: ", []string{"panicAs"}},
 		{"deadlock", "", "fatal error: all goroutines are asleep - deadlock!", ": fatal error: all goroutines", nil},
 		{"many", "", "deep down", "panic: deep down (exit status 2)", []string{"pool_test.deep(...)|pool_test.deep\\(0x0", `^\.\.\. \([0-9]+ lines\)$`}},
@@ -78,7 +78,7 @@ func matches(lines []string, expression string) bool {
 func TestPanicWithoutStacks(t *testing.T) {
 	t.Parallel()
 	p := start(t, "panics", func(cfg *pool.ProcessConfig) { cfg.Env = append(cfg.Env, "GOTRACEBACK=none") })
-	if crash := crashOf(t, p, pool.Request{Task: "lines"}); crash.Panic != "one" {
+	if crash := crashOf(t, p, pool.Request{Task: "lines"}); crash.Panic != "one; two" {
 		t.Errorf("got %q: %q", crash.Panic, crash.Stderr)
 	}
 }

@@ -169,8 +169,15 @@ func (t *tail) keep(line string) {
 	if t.next == len(t.kept) {
 		t.next, t.full = 0, true
 	}
-	if l := traceOf(line); l != none && (t.trace == nil || !t.trace.continuedBy(l, line)) {
-		t.trace = &trace{language: l, first: t.added - 1, message: l == goRuntime}
+	l := traceOf(line)
+	whole := l != none
+	if !whole && (t.trace == nil || t.trace.stack) {
+		line = cutTrace(line)
+		l = traceOf(line)
+	}
+	if l != none && (t.trace == nil || !t.trace.continuedBy(l, line)) {
+		// What stands in a line may be anything, unless a stack follows.
+		t.trace = &trace{language: l, first: t.added - 1, message: l == goRuntime && whole}
 	}
 	if t.trace != nil {
 		t.trace.add(line)
@@ -186,11 +193,13 @@ func (t *tail) began() {
 	}
 }
 
-// answered says that the process has answered: whatever it printed, it lives on.
+// answered says that the process has answered: what it printed it has survived, but
+// for what it printed right behind the answer, which may have been read already. So
+// that is kept until the next answer, for a request that is not even read.
 func (t *tail) answered() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.trace, t.before = nil, nil
+	t.trace, t.before = nil, t.trace
 }
 
 // report tells of a process that ended without an answer: the message of its panic,

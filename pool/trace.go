@@ -63,6 +63,17 @@ func hasAnyPrefix(s string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(s, prefix) })
 }
 
+// cutTrace cuts off what a line that was never ended has before the message that begins
+// a trace; it is line itself if there is no such thing.
+func cutTrace(line string) string {
+	for _, begin := range []string{"panic: ", "fatal error: "} {
+		if i := strings.Index(line, begin); i > 0 && line[i-1] != '\t' {
+			return line[i:]
+		}
+	}
+	return line
+}
+
 // continuedBy says whether a trace that begins is a part of this one. If not, it is
 // the later one that ended the process.
 func (t *trace) continuedBy(l language, line string) bool {
@@ -163,9 +174,11 @@ func chain(lines []string) string {
 		if !strings.HasPrefix(line, "\t") {
 			break
 		}
-		// Else it is another line of the message before it.
-		if hasAnyPrefix(line, "\tpanic: ", "\tfatal error: ") {
-			text += "; then " + strings.TrimPrefix(line, "\t")
+		line = strings.TrimPrefix(line, "\t")
+		if hasAnyPrefix(line, "panic: ", "fatal error: ") {
+			text += "; then " + line
+		} else {
+			text += "; " + line // of the message before it
 		}
 	}
 	return text

@@ -18,7 +18,7 @@
 //
 //	func add(ctx tdl.TaskContext, a, b int64) (int64, error) { return a + b, nil }
 //
-//	func main() {}
+//	func main() { tdl.Main() }
 //
 // built with
 //
@@ -30,5 +30,6 @@
 // a task's *Error in the errors that package pool returns.
 //
 // The package runs on the task thread of an executor, called by tdl/cshared. It
-// hides the encoding of values, and never starts goroutines of its own.
+// hides the encoding of values. In a library it starts no goroutines of its own; a
+// program has one that watches its parent.
 package tdl

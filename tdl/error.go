@@ -12,7 +12,7 @@ import (
 // that both sides can ask errors.Is(err, tdl.TaskNotFound).
 type ErrorKind string
 
-func (k ErrorKind) Error() string { return "task error of the kind " + string(k) }
+func (k ErrorKind) Error() string { return string(k) }
 
 // The kinds of task errors.
 const (
@@ -34,6 +34,7 @@ const (
 // finds it again with errors.As. A task that returns an *Error, or wraps one, keeps
 // its kind; any other error travels as an ExecutionError with its text.
 type Error struct {
+	// Kind is one of the six; any other, or none, travels as Custom.
 	Kind    ErrorKind
 	Message string
 

@@ -123,7 +123,7 @@ func (r *runner) Run(e *protocol.Execute) protocol.Outcome {
 	}
 	result, err := r.pkg.execute(r.result[:0], e.Task, e.Context, e.Inputs)
 	if err != nil {
-		return executor.Fail(&protocol.ExecutorError{Variant: protocol.TaskError, Task: asError(err).wire()})
+		return executor.Fail(&protocol.ExecutorError{Variant: protocol.TaskError, Task: err.wire()})
 	}
 	r.result = result
 	return protocol.Outcome{Payload: result}
@@ -137,13 +137,24 @@ func (r *runner) Release() {
 }
 
 // load runs the init hook, unless the registration is wrong already.
-func (p *pkg) load() *Error {
+func (p *pkg) load() (failed *Error) {
+	returned := false
+	defer func() {
+		switch {
+		case returned:
+		case exiting():
+			panic(goexit("the init hook of package " + p.name))
+		case p.recover:
+			failed = recovered("the init hook of package "+p.name, recover())
+		}
+	}()
 	err := p.fault
 	if err == nil && p.init != nil {
 		err = p.init()
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		failed = asError(err)
 	}
-	return asError(err)
+	returned = true
+	return failed
 }

@@ -1,7 +1,6 @@
 package tdl
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -27,8 +26,8 @@ type Package struct {
 	// again.
 	Init func() error
 
-	// RecoverPanics turns a task's panic into an ExecutionError with the panic's
-	// message; the stack goes to stderr. The default, false, lets a panic end
+	// RecoverPanics turns a panic of a task, of Init or of a type's own encoding
+	// into an ExecutionError with the panic's message; the stack goes to stderr. The default, false, lets a panic end
 	// the process, which is the point of running in one: the parent learns
 	// message and stack, and nothing half-done lives on. A panic in another
 	// goroutine than the task's, and what the Go runtime calls a fatal error
@@ -59,7 +58,9 @@ type Task struct {
 func Func(name string, fn any, options ...TaskOption) Task {
 	t := Task{name: name, fn: fn}
 	for _, option := range options {
-		option(&t)
+		if option != nil {
+			option(&t)
+		}
 	}
 	return t
 }
@@ -83,8 +84,14 @@ func Doc(line string) TaskOption { return func(t *Task) { t.doc = line } }
 // loads the package, and what the program says when it is started by hand.
 func Register(p Package) {
 	if first, ok := registered.Get().(*pkg); ok {
-		first.fault = errors.Join(first.fault, fmt.Errorf(
-			"Register was called again, for package %q: a program is one package, so put its tasks into one call", p.Name))
+		again := faults{fmt.Errorf("Register was called again, for package %q: a program is one package, so put its tasks into one call", p.Name)}
+		if first.fault != nil {
+			again = append(faults{first.fault}, again...)
+		}
+		if second := compile(p); second.fault != nil {
+			again = append(again, second.fault)
+		}
+		first.fault = again
 		return
 	}
 	registered.Set(compile(p))
@@ -120,14 +127,14 @@ var (
 
 func compile(p Package) *pkg {
 	c := &pkg{name: p.Name, init: p.Init, recover: p.RecoverPanics, tasks: make(map[string]*taskFunc, len(p.Tasks))}
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	var all faults
+	fault := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	if reason := protocol.BadPackageName(p.Name); reason != "" {
 		fault("package name %q %s", p.Name, reason)
 	}
 	for i, t := range p.Tasks {
 		if t.name == "" {
-			fault("task %d has no name", i)
+			fault("task %d of %d has no name", i+1, len(p.Tasks))
 		}
 		if !utf8.ValidString(t.name) {
 			fault("task name %q is not UTF-8", t.name)
@@ -135,39 +142,64 @@ func compile(p Package) *pkg {
 		if c.tasks[t.name] != nil {
 			fault("task %q is registered twice", t.name)
 		}
-		f, err := compileFunc(t)
-		if err != nil {
+		f, wrong := compileFunc(t)
+		for _, err := range wrong {
 			fault("task %q: %w", t.name, err)
 		}
 		c.tasks[t.name] = f
 		c.order = append(c.order, f)
 	}
-	if len(faults) > 0 {
-		c.fault = fmt.Errorf("package %q is registered wrongly: %w", p.Name, errors.Join(faults...))
+	if len(all) > 0 {
+		c.fault = fmt.Errorf("package %q is registered wrongly: %w", p.Name, all)
 	}
 	return c
 }
 
-func compileFunc(task Task) (*taskFunc, error) {
-	f := &taskFunc{fn: reflect.ValueOf(task.fn), name: task.name, doc: task.doc}
-	var faults []error
-	if strings.ContainsAny(task.doc, "\r\n") || !utf8.ValidString(task.doc) {
-		faults = append(faults, fmt.Errorf("the doc %q is not one line of UTF-8", task.doc))
+// faults are several errors in one line.
+type faults []error
+
+func (f faults) Error() string {
+	var b strings.Builder
+	for i, err := range f {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(err.Error())
 	}
-	if !f.fn.IsValid() || f.fn.Kind() != reflect.Func || f.fn.IsNil() {
-		return f, errors.Join(append(faults, fmt.Errorf("%T is not a function", task.fn))...)
+	return b.String()
+}
+
+func (f faults) Unwrap() []error { return f }
+
+func compileFunc(task Task) (*taskFunc, faults) {
+	f := &taskFunc{fn: reflect.ValueOf(task.fn), name: task.name, doc: task.doc}
+	var all faults
+	fault := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
+	if strings.ContainsAny(task.doc, "\r\n") || !utf8.ValidString(task.doc) {
+		fault("the doc %q is not one line of UTF-8", task.doc)
+	}
+	switch {
+	case !f.fn.IsValid() || f.fn.Kind() != reflect.Func:
+		fault("%T is not a function", task.fn)
+		return f, all
+	case f.fn.IsNil():
+		fault("the %T is nil", task.fn)
+		return f, all
 	}
 	t := f.fn.Type()
 	if t.IsVariadic() {
-		faults = append(faults, fmt.Errorf("a task cannot be variadic: take a slice"))
+		fault("a task cannot be variadic: take a slice")
 	}
 	codec := func(what string, i int, t reflect.Type) *msgpack.Codec {
 		c, err := msgpack.CodecOf(t)
-		if t == contextType {
+		switch t {
+		case contextType:
 			err = fmt.Errorf("a TaskContext can only be the first parameter")
+		case reflect.PointerTo(contextType):
+			err = fmt.Errorf("a TaskContext is taken by value")
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s %d: %w", what, i, err))
+			fault("%s %d: %w", what, i, err)
 		}
 		return c
 	}
@@ -180,35 +212,35 @@ func compileFunc(task Task) (*taskFunc, error) {
 		f.params = append(f.params, codec("parameter", len(f.types), t.In(i)))
 	}
 	if task.params != nil {
-		faults = append(faults, checkParams(task.params, len(f.params))...)
+		all = append(all, checkParams(task.params, len(f.params))...)
 		f.names = task.params
 	}
 	last := t.NumOut() - 1
 	if last < 0 || t.Out(last) != errorType {
-		faults = append(faults, fmt.Errorf("the last result must be error"))
+		fault("the last result must be error")
 		last = t.NumOut()
 	}
 	for i := range last {
 		f.results = append(f.results, codec("result", i+1, t.Out(i)))
 	}
-	return f, errors.Join(faults...)
+	return f, all
 }
 
-func checkParams(names []string, count int) (faults []error) {
+func checkParams(names []string, count int) (all faults) {
 	if len(names) != count {
-		faults = append(faults, fmt.Errorf("Params names %d parameters, the function has %d", len(names), count))
+		all = append(all, fmt.Errorf("Params names %d parameters, the function has %d", len(names), count))
 	}
 	seen := map[string]bool{}
 	for i, name := range names {
 		switch {
 		case name == "" || !utf8.ValidString(name):
-			faults = append(faults, fmt.Errorf("the name of parameter %d is empty or not UTF-8: %q", i+1, name))
+			all = append(all, fmt.Errorf("the name of parameter %d is empty or not UTF-8: %q", i+1, name))
 		case seen[name]:
-			faults = append(faults, fmt.Errorf("two parameters are named %q", name))
+			all = append(all, fmt.Errorf("two parameters are named %q", name))
 		}
 		seen[name] = true
 	}
-	return faults
+	return all
 }
 
 // Misnamed implements [registered.Package].
@@ -236,12 +268,44 @@ func (p *pkg) Init() []byte {
 func (p *pkg) Execute(dst []byte, task, context, inputs []byte) (_ []byte, failed bool) {
 	out, err := p.execute(dst, task, context, inputs)
 	if err != nil {
-		return asError(err).wire().Append(dst), true
+		return err.wire().Append(dst), true
 	}
 	return out, false
 }
 
-func (p *pkg) execute(dst []byte, task, context, inputs []byte) ([]byte, error) {
+// execute is run, and what becomes of it if that does not return. A panic is not
+// recovered unless the package wants it, so that the process ends with the stack as
+// it was.
+func (p *pkg) execute(dst []byte, task, context, inputs []byte) (out []byte, failed *Error) {
+	returned := false
+	defer func() {
+		switch {
+		case returned:
+		case exiting():
+			panic(goexit(fmt.Sprintf("task %q", task)))
+		case p.recover:
+			failed = recovered(fmt.Sprintf("task %q", task), recover())
+		}
+	}()
+	out, err := p.run(dst, task, context, inputs)
+	if err != nil {
+		failed = asError(err) // that is code of the author's too
+	}
+	returned = true
+	return out, failed
+}
+
+// goexit is what to panic with where runtime.Goexit would leave the process waiting
+// for ever.
+func goexit(what string) string { return what + " called runtime.Goexit: return an error instead" }
+
+// recovered turns a panic into an error.
+func recovered(what string, reason any) *Error {
+	fmt.Fprintf(os.Stderr, "panic in %s, recovered: %v\n\n%s", what, reason, debug.Stack())
+	return Errorf(ExecutionError, "panic: %v", reason)
+}
+
+func (p *pkg) run(dst []byte, task, context, inputs []byte) ([]byte, error) {
 	f := p.tasks[string(task)]
 	if f == nil {
 		return nil, Errorf(TaskNotFound, "%s", task)
@@ -255,7 +319,11 @@ func (p *pkg) execute(dst []byte, task, context, inputs []byte) ([]byte, error) 
 		return nil, Errorf(DeserializationError, "task %q: inputs: %v", task, err)
 	}
 	if payloads.Len() != len(f.params) {
-		return nil, Errorf(DeserializationError, "task %q takes %d arguments, got %d", task, len(f.params), payloads.Len())
+		missing := ""
+		if n := payloads.Len(); n < len(f.params) {
+			missing = ": the first that is missing is parameter " + f.param(n)
+		}
+		return nil, Errorf(DeserializationError, "task %q takes %d arguments, got %d%s", task, len(f.params), payloads.Len(), missing)
 	}
 	args := make([]reflect.Value, 0, len(f.params)+1)
 	if f.context {
@@ -270,10 +338,7 @@ func (p *pkg) execute(dst []byte, task, context, inputs []byte) ([]byte, error) 
 		args = append(args, v)
 	}
 
-	results, err := p.call(f, args)
-	if err != nil {
-		return nil, err
-	}
+	results := f.fn.Call(args)
 	last := len(results) - 1
 	if err, _ := results[last].Interface().(error); err != nil {
 		return nil, err
@@ -299,24 +364,6 @@ func (f *taskFunc) param(i int) string {
 		return fmt.Sprintf("%d of %d (%v)", i+1, len(f.params), f.types[i])
 	}
 	return fmt.Sprintf("%d of %d, %s (%v)", i+1, len(f.params), f.names[i], f.types[i])
-}
-
-// call runs the function itself. A panic is not recovered unless the package wants
-// it, so that the process ends with the stack as it was.
-func (p *pkg) call(f *taskFunc, args []reflect.Value) (results []reflect.Value, err error) {
-	defer func() {
-		switch {
-		case results != nil:
-		case exiting():
-			// It would leave the process without a task, waiting for ever.
-			panic(fmt.Sprintf("task %q called runtime.Goexit: return an error instead", f.name))
-		case p.recover:
-			reason := recover()
-			fmt.Fprintf(os.Stderr, "panic in task %q, recovered: %v\n\n%s", f.name, reason, debug.Stack())
-			err = Errorf(ExecutionError, "panic: %v", reason)
-		}
-	}()
-	return f.fn.Call(args), nil
 }
 
 // exiting reports whether the deferred function that calls it runs because of

@@ -80,6 +80,14 @@ func initError(t *testing.T, p Package) error {
 
 func nothing() error { return nil }
 
+type numbered int
+
+func (numbered) EnumVariants() []string { return []string{"A"} }
+
+type nameless string
+
+func (nameless) EnumVariants() []string { return []string{"", "A"} }
+
 // Whatever is wrong with a registration is told when the package is loaded.
 func TestRegistrationFaults(t *testing.T) {
 	t.Parallel()
@@ -100,12 +108,12 @@ func TestRegistrationFaults(t *testing.T) {
 		{"path", Package{Name: "a/b"}, []string{"package name", "a/b"}},
 		{"NUL", Package{Name: "a\x00"}, []string{"package name"}},
 
-		{"task without a name", Package{Name: "p", Tasks: []Task{Func("x", nothing), Func("", nothing)}}, []string{"task 1 has no name"}},
+		{"task without a name", Package{Name: "p", Tasks: []Task{Func("x", nothing), Func("", nothing)}}, []string{"task 2 of 2 has no name"}},
 		{"task twice", Package{Name: "p", Tasks: []Task{Func("x", nothing), Func("x", nothing)}}, []string{`"x" is registered twice`}},
-		{"empty task", Package{Name: "p", Tasks: []Task{{}}}, []string{"task 0 has no name", "not a function"}},
+		{"empty task", Package{Name: "p", Tasks: []Task{{}}}, []string{"task 1 of 1 has no name", "not a function"}},
 
 		{"nil", Package{Name: "p", Tasks: tasks(nil)}, []string{`"task"`, "not a function"}},
-		{"nil function", Package{Name: "p", Tasks: tasks((func() error)(nil))}, []string{"not a function"}},
+		{"nil function", Package{Name: "p", Tasks: tasks((func() error)(nil))}, []string{"func() error is nil"}},
 		{"no function", Package{Name: "p", Tasks: tasks(5)}, []string{"int is not a function"}},
 		{"no result", Package{Name: "p", Tasks: tasks(func() {})}, []string{"the last result must be error"}},
 		{"no error", Package{Name: "p", Tasks: tasks(func() int { return 0 })}, []string{"the last result must be error"}},
@@ -120,6 +128,10 @@ func TestRegistrationFaults(t *testing.T) {
 		{"context second", Package{Name: "p", Tasks: tasks(func(int, TaskContext) error { return nil })}, []string{"parameter 2", "first parameter"}},
 		{"context as a result", Package{Name: "p", Tasks: tasks(func() (TaskContext, error) { return TaskContext{}, nil })}, []string{"result 1", "TaskContext"}},
 
+		{"context by pointer", Package{Name: "p", Tasks: tasks(func(*TaskContext) error { return nil })}, []string{"parameter 1", "by value"}},
+		{"nil option", Package{Name: "p", Tasks: []Task{Func("task", nothing, nil)}}, nil},
+		{"variants of no string", Package{Name: "p", Tasks: tasks(func(numbered) error { return nil })}, []string{"numbered", "no string type"}},
+		{"variants without a name", Package{Name: "p", Tasks: tasks(func(nameless) error { return nil })}, []string{"nameless", `named ""`}},
 		{"name not UTF-8", Package{Name: "a\xff"}, []string{"package name", "not UTF-8"}},
 		{"task not UTF-8", Package{Name: "p", Tasks: []Task{Func("a\xff", nothing)}}, []string{"not UTF-8"}},
 		{"fewer names", Package{Name: "p", Tasks: []Task{Func("task", id[int], Params())}}, []string{"Params names 0 parameters, the function has 1"}},
@@ -135,7 +147,7 @@ func TestRegistrationFaults(t *testing.T) {
 		{"all at once", Package{Name: "a/b", Tasks: []Task{
 			Func("x", 1), Func("x", nothing), Func("", nothing),
 			Func("y", func(chan int, complex128, ...int) (uintptr, int) { return 0, 0 }),
-		}}, []string{"a/b", `"x": int is not a function`, `"x" is registered twice`, "task 2 has no name",
+		}}, []string{"a/b", `"x": int is not a function`, `"x" is registered twice`, "task 3 of 4 has no name",
 			"variadic", "parameter 1", "parameter 2", "complex128", "result 1", "uintptr", "last result"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -199,7 +211,7 @@ func TestOrderOfChecks(t *testing.T) {
 		{"inputs empty", "none", context, nil, DeserializationError, []string{`"none"`, "inputs"}},
 		{"inputs cut short", "task", context, inputs[:len(inputs)-1], DeserializationError, []string{`"task"`, "inputs"}},
 		{"count that nothing backs", "task", context, []byte{0xff, 0xff, 0xff, 0xff}, DeserializationError, []string{"inputs"}},
-		{"too few", "task", context, sequence(t, "s"), DeserializationError, []string{"2 arguments, got 1"}},
+		{"too few", "task", context, sequence(t, "s"), DeserializationError, []string{"2 arguments, got 1", "parameter 2 of 2 (uint8)"}},
 		{"too many", "task", context, sequence(t, "s", 1, 2), DeserializationError, []string{"2 arguments, got 3"}},
 		{"some for none", "none", context, sequence(t, 1), DeserializationError, []string{"0 arguments, got 1"}},
 		{"first of the wrong type", "task", context, sequence(t, 1, 1), DeserializationError, []string{`"task"`, "parameter 1 of 2", "string"}},

@@ -105,6 +105,8 @@ func TestRecoverPanics(t *testing.T) {
 			{"panic_nil", nil, "panic: panic called with nil argument"},
 			{"nil_dereference", nil, "nil pointer dereference"},
 			{"index", []any{5}, "index out of range [5] with length 3"},
+			{"panic_in_encoding", []any{nil}, "panic: while decoding"},
+			{"panic_in_error", nil, "nil pointer dereference"},
 		} {
 			_, err := p.call(c.task, c.args...)
 			if !errors.Is(err, tdl.ExecutionError) || !strings.Contains(err.Error(), c.says) {
@@ -123,6 +125,24 @@ func TestRecoverPanics(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The report tells a panic's message, also if it has several lines, or comes after a
+// line that was never ended.
+func TestPanicMessage(t *testing.T) {
+	t.Parallel()
+	for task, want := range map[string]string{
+		"unfinished_line": "after a line without an end",
+		"panic_lines":     "first line; second line",
+	} {
+		inBothBuilds(t, "gorecover", func(t *testing.T, p process) {
+			_, err := p.call(task)
+			var crash *pool.CrashError
+			if !errors.As(err, &crash) || crash.Panic != want || !strings.Contains(strings.Join(crash.Stderr, "\n"), "gorecover/main.go") {
+				t.Errorf("%s: %v, %q\n%s", task, err, want, strings.Join(crash.Stderr, "\n"))
+			}
+		})
+	}
 }
 
 // What is no panic of the task's own goroutine ends the process, and says so.
@@ -241,7 +261,7 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	check := func(t *testing.T, text string) {
 		t.Helper()
-		for _, says := range []string{`"gofaulty"`, "task 0 has no name", `"twice" is registered twice`, "Deep[].Field", "chan int",
+		for _, says := range []string{`"gofaulty"`, "task 1 of 7 has no name", `"twice" is registered twice`, "Deep[].Field", "chan int",
 			"the last result must be error", "Params names 2 parameters", "one line", "Register was called again", `"another"`} {
 			if !strings.Contains(text, says) {
 				t.Errorf("lacks %q:\n%s", says, text)

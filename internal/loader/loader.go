@@ -332,6 +332,9 @@ func produce(fn unsafe.Pointer) (result []byte, failed bool, err error) {
 	if r.ptr != 0 {
 		defer C.spider_free(r.ptr)
 	}
+	if r.len > protocol.DefaultMaxFrame {
+		return nil, false, fmt.Errorf("returned %d bytes, more than can be sent", uint64(r.len))
+	}
 	return bytes.Clone(view(r.ptr, r.len)), bool(r.is_error), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 )
 
 // compile builds the codec of t and of all types in it, and publishes them
@@ -76,6 +77,10 @@ func (c *compiler) shape(t reflect.Type, path string) shape {
 		if p := reflect.PointerTo(t); p.Implements(appenderType) || p.Implements(decoderType) {
 			return newCustomShape(t)
 		}
+	}
+	if t.Kind() != reflect.String && t.Kind() != reflect.Pointer && t.Kind() != reflect.Interface && reflect.PointerTo(t).Implements(variantsType) {
+		c.fault(path, "%s lists variants, but is no string type", t)
+		return nil
 	}
 	switch t.Kind() {
 	case reflect.Bool:
@@ -216,6 +221,9 @@ func hidesAll(t reflect.Type) bool {
 func (c *compiler) distinct(list []string, path, what string) {
 	seen := map[string]bool{}
 	for _, name := range list {
+		if name == "" || !utf8.ValidString(name) {
+			c.fault(path, "a %s is named %q: a name is not empty, and UTF-8", what, name)
+		}
 		if seen[name] {
 			c.fault(path, "two %ss are named %q", what, name)
 		}

@@ -1,7 +1,9 @@
 package msgpack
 
 import (
+	"bytes"
 	"reflect"
+	"unsafe"
 )
 
 // customShape is a type that implements [Appender], [Decoder] or both. The
@@ -30,7 +32,7 @@ func newCustomShape(t reflect.Type) *customShape {
 	}
 }
 
-func (s *customShape) encode(dst []byte, v reflect.Value, _ room) ([]byte, error) {
+func (s *customShape) encode(dst []byte, v reflect.Value, r room) ([]byte, error) {
 	if !s.appends {
 		return nil, &EncodeError{Reason: s.missingAppender.Error(), Err: s.missingAppender}
 	}
@@ -51,6 +53,12 @@ func (s *customShape) encode(dst []byte, v reflect.Value, _ room) ([]byte, error
 	}
 	if len(out) <= len(dst) {
 		return nil, unencodable("AppendTDL of %s appended nothing", s.typ)
+	}
+	if unsafe.SliceData(out) != unsafe.SliceData(dst) && !bytes.HasPrefix(out, dst) {
+		return nil, unencodable("AppendTDL of %s did not append to what it was given", s.typ)
+	}
+	if rest, err := skip(out[len(dst):], r); err != nil || len(rest) > 0 {
+		return nil, unencodable("AppendTDL of %s did not append one whole value", s.typ)
 	}
 	return out, nil
 }

@@ -14,6 +14,8 @@
  *		examples/checksum/src/checksum.c
  *	SPIDER_TDL_PACKAGE_DIR=packages spider run checksum crc32 '"README.md"'
  */
+#define _POSIX_C_SOURCE 200809L /* O_CLOEXEC, also with -std=c11 */
+
 #include <fcntl.h>
 #include <unistd.h>
 

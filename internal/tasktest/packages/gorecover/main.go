@@ -26,6 +26,10 @@ func init() {
 			tdl.Func("panic_nil", func() error { panic(nil) }),
 			tdl.Func("nil_dereference", func() (int, error) { return *hidden, nil }),
 			tdl.Func("index", func(i int) (int, error) { return []int{1, 2, 3}[i], nil }, tdl.Params("i")),
+			tdl.Func("panic_in_encoding", func(broken) error { return nil }),
+			tdl.Func("panic_in_error", func() error { return (*badError)(nil) }),
+			tdl.Func("unfinished_line", func() error { fmt.Print("working... "); go panic("after a line without an end"); select {} }),
+			tdl.Func("panic_lines", func() error { go panic(errors.Join(errors.New("first line"), errors.New("second line"))); select {} }),
 			tdl.Func("goexit", func() error { runtime.Goexit(); return nil }),
 			tdl.Func("panic_in_goroutine", func() error { go panic("in a goroutine"); select {} }),
 			tdl.Func("exit", func(code int) error { os.Exit(code); return nil }, tdl.Params("code")),
@@ -75,3 +79,14 @@ func sumOutputs(ctx tdl.TaskContext) (sum int64, err error) {
 	}
 	return sum, nil
 }
+
+// broken panics where it is decoded.
+type broken struct{}
+
+func (broken) AppendTDL(dst []byte) ([]byte, error) { panic("while encoding") }
+func (*broken) DecodeTDL(b []byte) ([]byte, error)  { panic("while decoding") }
+
+// badError panics where it is asked for its text, if it is nil.
+type badError struct{ text string }
+
+func (e *badError) Error() string { return e.text }
