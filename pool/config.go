@@ -48,7 +48,7 @@ type Config struct {
 
 	// SoftSignal is sent to the executor's process at SoftTimeout, for what it
 	// can do before Timeout kills it: SIGQUIT has Go packages print their
-	// stacks and end. 0: none.
+	// stacks and end. A process that got it is not used again. 0: none.
 	SoftSignal syscall.Signal
 
 	// StartTimeout is how long an executor may take from its start to its first

@@ -222,10 +222,10 @@ func (p *Pool) execute(ctx context.Context, r *Request) (Result, *executor, erro
 	return result, nil, err
 }
 
-// Close ends the pool: callers that wait get [ErrClosed], tasks that run may end
-// until ctx does and are then killed, executors shut down. When it returns no process
-// and no goroutine of the pool is left. Its error is ctx's, if tasks were killed; it
-// may be called again.
+// Close ends the pool: callers that wait get [ErrClosed], tasks that run may end and
+// executors shut down until ctx is done; then they are killed. When it returns no
+// process and no goroutine of the pool is left. Its error is ctx's, if tasks were
+// killed; it may be called again.
 func (p *Pool) Close(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {

@@ -270,6 +270,12 @@ func (c *turmoil) run(built tasktest.Built, length time.Duration) (threads int) 
 		}
 	})
 
+	harm.Go(func() {
+		for pause(ended, 20*time.Millisecond, 100*time.Millisecond) {
+			c.briefly(inLibraries)
+		}
+	})
+
 	time.Sleep(length / 2)
 	threads = status("Threads:")
 	time.Sleep(length / 2)
@@ -315,6 +321,49 @@ func (c *turmoil) add(name string, cfg pool.Config) {
 		panic(err)
 	}
 	c.pools = append(c.pools, p)
+}
+
+// briefly has a pool that is closed at any moment: its calls succeed, or say that it
+// was closed.
+func (c *turmoil) briefly(cfg pool.Config) {
+	p, err := pool.New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	var calls sync.WaitGroup
+	for range 5 { // more than there are processes
+		calls.Go(func() {
+			for range 20 {
+				inputs := someText()
+				r, err := p.Execute(context.Background(), pool.Request{Package: "misbehave", Task: "echo", Inputs: inputs})
+				var crash *pool.CrashError
+				switch {
+				case err == nil && bytes.Equal(r.Outputs, inputs):
+					continue
+				case err == pool.ErrClosed:
+				case errors.As(err, &crash) && strings.Contains(crash.Exit.Killed, "closed"):
+				default:
+					c.wrong("brief pool: %d bytes, %v", len(r.Outputs), err)
+				}
+				return
+			}
+		})
+	}
+	time.Sleep(rand.N(10 * time.Millisecond))
+	ctx, cancel := context.WithTimeout(context.Background(), rand.N(10*time.Millisecond))
+	defer cancel()
+	began := time.Now()
+	if err := p.Close(ctx); err != nil && err != context.DeadlineExceeded {
+		c.wrong("brief pool: close: %v", err)
+	}
+	if took := time.Since(began); took > quick {
+		c.wrong("brief pool: close took %v", took)
+	}
+	calls.Wait()
+	if s := p.Stats(); len(s.Executors) != 0 || s.Running+s.Waiting != 0 {
+		c.wrong("brief pool: %+v", s)
+	}
+	c.fault("pool closed under calls")
 }
 
 // settle closes a pool and checks that its numbers add up.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,11 +22,7 @@ import (
 	"github.com/spider-go/spider/pool"
 )
 
-func isOf(kind pool.EventKind) func(pool.Event) bool {
-	return func(e pool.Event) bool { return e.Kind == kind }
-}
-
-// pid is the process that runs the next call of this package.
+// pidOf is the process that runs the next call of this package.
 func pidOf(t *testing.T, p *pool.Pool, pkg string) int {
 	t.Helper()
 	pid, err := pool.Call[int](t.Context(), p, pkg, "getpid")
@@ -141,10 +138,10 @@ func TestAffinity(t *testing.T) {
 func TestFairness(t *testing.T) {
 	t.Parallel()
 	var r recorder
-	go_ := filepath.Join(t.TempDir(), "go")
+	gate := filepath.Join(t.TempDir(), "go")
 	p := oddPool(t, func(c *pool.Config) { c.Executors, c.Observer = 1, &r })
 	var calls sync.WaitGroup
-	calls.Go(func() { _, _ = do(context.Background(), p, "answer after: "+go_, "") })
+	calls.Go(func() { _, _ = do(context.Background(), p, "answer after: "+gate, "") })
 	r.awaitKind(t, 1, pool.EventStarted)
 	const n = 50
 	var left int
@@ -163,7 +160,7 @@ func TestFairness(t *testing.T) {
 			}
 		}
 	}
-	if err := os.WriteFile(go_, nil, 0o644); err != nil {
+	if err := os.WriteFile(gate, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	calls.Wait()
@@ -206,6 +203,8 @@ func TestRecycling(t *testing.T) {
 				pidOf(t, p, "misbehave")
 				stop := make(chan struct{})
 				var calls sync.WaitGroup
+				end := sync.OnceFunc(func() { close(stop); calls.Wait() })
+				defer end()
 				for range 3 { // more than there are processes
 					calls.Go(func() {
 						for {
@@ -241,9 +240,8 @@ func TestRecycling(t *testing.T) {
 						}
 					}
 				})
-				r.await(t, 6, isOf(pool.EventRecycled))
-				close(stop)
-				calls.Wait()
+				r.awaitKind(t, 6, pool.EventRecycled)
+				end()
 				s := p.Stats()
 				if s.Recycled[c.why] < 6 || s.Succeeded != s.Calls() {
 					t.Errorf("%+v", s.Counts)
@@ -336,6 +334,22 @@ func TestReplacedPackage(t *testing.T) {
 	}
 }
 
+// installProgram puts a copy of a program at path. Another process writes it: what a
+// test beside this one forks would hold a descriptor of ours for a moment, and a program
+// that is open for writing cannot be started.
+func installProgram(t *testing.T, program, path string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", program, path+".new").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The same for a package that is a program.
 func TestReplacedProgram(t *testing.T) {
 	t.Parallel()
@@ -345,14 +359,7 @@ func TestReplacedProgram(t *testing.T) {
 	}
 	dir := t.TempDir()
 	place := func(program string) {
-		content, err := os.ReadFile(filepath.Join(built.SelfHosted, program, program))
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, "gobehave", "gobehave")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path+".new", content, 0o755), os.Rename(path+".new", path)); err != nil {
-			t.Fatal(err)
-		}
+		installProgram(t, filepath.Join(built.SelfHosted, program, program), filepath.Join(dir, "gobehave", "gobehave"))
 	}
 	p := newPool(t, func(c *pool.Config) { c.PackageDir, c.Executor, c.Executors = dir, "", 2 })
 	for range 3 {
@@ -477,9 +484,7 @@ func TestMixedPackages(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.CopyFS(filepath.Join(dir, "gorecover"), os.DirFS(filepath.Join(built.SelfHosted, "gorecover"))); err != nil {
-		t.Fatal(err)
-	}
+	installProgram(t, filepath.Join(built.SelfHosted, "gorecover", "gorecover"), filepath.Join(dir, "gorecover", "gorecover"))
 	stage(dir, "gorecover", []byte("never opened"))
 	stage(dir, "misbehave", library(t, "misbehave"))
 	var r recorder
@@ -585,13 +590,7 @@ func TestStartRecovers(t *testing.T) {
 	if !errors.Is(err, os.ErrNotExist) || !errors.As(err, new(*pool.SpawnError)) {
 		t.Errorf("%v", err)
 	}
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.WriteFile(link+".new", self, 0o755), os.Rename(link+".new", link)); err != nil {
-		t.Fatal(err)
-	}
+	installProgram(t, fmt.Sprintf("/proc/%d/exe", os.Getpid()), link)
 	for deadline := time.Now().Add(patience); ; {
 		_, err := do(t.Context(), p, "echo", "x")
 		if err == nil {
@@ -709,8 +708,6 @@ func TestSoftSignal(t *testing.T) {
 	if !errors.As(err, new(*pool.ExecutorError)) {
 		t.Fatal(err)
 	}
-	_, err = pool.Call[int](t.Context(), p, "gobehave", "gc_while_spinning")
-	_ = err // it may be fine
 	_, err = pool.Call[int](t.Context(), p, "gorecover", "spin")
 	var timeout *pool.TimeoutError
 	if !errors.As(err, &timeout) || !timeout.Soft || timeout.Limit != limited || !strings.Contains(strings.Join(timeout.Stderr, "\n"), "SIGQUIT") {
