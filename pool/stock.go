@@ -334,6 +334,13 @@ func (p *Pool) offer(e *executor) {
 		p.refill(g) // it is no spare any more
 		return
 	}
+	select {
+	case <-e.Exited():
+		// While it was a call's, where attend did not see it.
+		p.lostIdle(e)
+		return
+	default:
+	}
 	e.idle = time.Now()
 	g.stock = append(g.stock, e)
 	if p.closed {
@@ -450,10 +457,16 @@ func (p *Pool) attend(e *executor) {
 		return
 	}
 	g.stock = slices.Delete(g.stock, i, i+1)
+	p.lostIdle(e)
+}
+
+// lostIdle gives up an executor that has ended while no call had it. p.mu is held; it is
+// in no stock.
+func (p *Pool) lostIdle(e *executor) {
 	p.abandon(e, io.EOF)
 	// What dies young is not replaced before the next call: it might go on for ever.
 	if time.Since(e.started) >= watchEvery {
-		p.refill(g)
+		p.refill(e.group)
 	}
 }
 
