@@ -42,6 +42,12 @@ type Record struct {
 	// Index is the input's, from 0. Nil where there is only one.
 	Index *int64 `json:"index,omitempty"`
 
+	// Input tells the input apart from another of the same index, where that matters.
+	Input string `json:"input,omitempty"`
+
+	// Args are the arguments, as a JSON array, where the caller wants them.
+	Args json.RawMessage `json:"args,omitempty"`
+
 	Outcome Outcome `json:"outcome"`
 
 	// Results are those of a call that is [OK], each a JSON value: none is [].
@@ -49,9 +55,6 @@ type Record struct {
 
 	// Error is set for every other outcome.
 	Error *Error `json:"error,omitempty"`
-
-	// Args are the arguments, as a JSON array, where the caller wants them.
-	Args json.RawMessage `json:"args,omitempty"`
 
 	// Attempts is how often it was tried, 0 if that is not counted.
 	Attempts int `json:"attempts,omitempty"`
