@@ -43,6 +43,8 @@ var rooms = map[string]room{
 	"tdl/cshared":             {imports: []string{"internal/timeslice", "tdl/internal/registered"}, cgo: true},
 	"tdl/internal/registered": {pure: true},
 
+	"internal/catalog": {imports: []string{"internal/executor", "internal/protocol", "tdl"}, pure: true},
+
 	"internal/bench": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/protocol", "internal/wire", "internal/tasktest/instrument"}, pure: true},
 
 	"internal/executor":  {imports: []string{"internal/protocol", "internal/timeslice"}, pure: true},
