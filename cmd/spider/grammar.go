@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/spider-go/spider/internal/bench"
+	"github.com/spider-go/spider/internal/catalog"
 )
 
 const description = `Run tasks of native packages.
@@ -36,7 +37,7 @@ func newGrammar(s *streams) *grammar {
 		// long as nothing runs after it.
 		kong.Exit(func(int) { g.exited = true }),
 		kong.Help(func(o kong.HelpOptions, c *kong.Context) error { return g.printHelp(s, o, c) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 80}),
 		kong.ValueFormatter(g.settings.help),
 		kong.ExplicitGroups([]kong.Group{{Key: commonGroup, Title: commonTitle}}),
 		kong.Vars{"default_package_dir": defaultPackageDir, "output_dir_variable": bench.EnvOutputDir},
@@ -100,7 +101,7 @@ func (g *grammar) wrongUsage(err error) error {
 		}
 	}
 	hint := "see spider --help"
-	if guess := closest(unknown, candidates); guess != "" {
+	if guess := catalog.Closest(unknown, candidates); guess != "" {
 		hint = "did you mean " + guess + "?"
 	}
 	return g.settings.blame(&usageError{fmt.Sprintf("%s (%s)", text, hint)})

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"slices"
+
+	"github.com/spider-go/spider/internal/catalog"
 )
 
 // topics are what spider help explains beside the commands. The manual pages have
@@ -74,7 +76,7 @@ func (c *helpCommand) Run(s *streams) error {
 		names = append(names, topic.name)
 	}
 	hint := "see spider --help"
-	if guess := closest(c.Topic, names); guess != "" {
+	if guess := catalog.Closest(c.Topic, names); guess != "" {
 		hint = "did you mean " + guess + "?"
 	}
 	slices.Sort(names)

@@ -31,9 +31,9 @@ type commands struct {
 
 // globals are the flags of every command.
 type globals struct {
-	Config      string      `group:"common" placeholder:"FILE" help:"Read this configuration, and no other (see spider help configuration)."`
-	Color       string      `group:"common" enum:"auto,always,never" default:"auto" help:"Color: ${enum}. With auto on a terminal, unless $$NO_COLOR is set."`
-	LogLevel    string      `group:"common" enum:"debug,info,warn,error,off" default:"off" help:"What is logged on stderr, as lines of JSON: ${enum}. Executors get it too, unless $$SPIDER_LOG tells them another. Default: off."`
+	Config      string      `group:"common" placeholder:"FILE" help:"The only configuration to read. Default: see spider help configuration."`
+	Color       string      `group:"common" placeholder:"WHEN" enum:"auto,always,never" default:"auto" help:"Color: auto, always or never. Default: auto, which is on a terminal, unless $$NO_COLOR is set."`
+	LogLevel    string      `group:"common" placeholder:"LEVEL" enum:"debug,info,warn,error,off" default:"off" help:"What is logged on stderr, as lines of JSON: debug, info, warn, error or off. Executors log at that level too, unless $$SPIDER_LOG is set. Default: off."`
 	ShowVersion versionFlag `group:"common" name:"version" help:"Print the version and exit."`
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/spider-go/spider/internal/catalog"
 )
 
 // settings are the values that flags have when the command line does not say. Kong
@@ -333,7 +335,7 @@ func (s *settings) check(f *configFile) error {
 func (f *configFile) unknown(what string, known []string, keys ...string) error {
 	name := keys[len(keys)-1]
 	text := fmt.Sprintf("%s: %s %s", f.at(keys...), what, name)
-	if guess := closest(name, known); guess != "" {
+	if guess := catalog.Closest(name, known); guess != "" {
 		text += "; did you mean " + guess + "?"
 	}
 	return &usageError{text}
