@@ -24,6 +24,7 @@ type commands struct {
 	globals
 
 	Run     runCommand     `cmd:"" help:"Run one task and print its results."`
+	Map     mapCommand     `cmd:"" help:"Run one task over many inputs."`
 	Bench   benchCommand   `cmd:"" help:"Measure what a call costs beyond the task."`
 	Help    helpCommand    `cmd:"" help:"Explain a command, or what all commands have in common."`
 	Version versionCommand `cmd:"" help:"Print the version."`
