@@ -25,6 +25,7 @@ type commands struct {
 
 	Run     runCommand     `cmd:"" help:"Run one task and print its results."`
 	Map     mapCommand     `cmd:"" help:"Run one task over many inputs."`
+	Top     topCommand     `cmd:"" help:"Watch the maps that run."`
 	Bench   benchCommand   `cmd:"" help:"Measure what a call costs beyond the task."`
 	Help    helpCommand    `cmd:"" help:"Explain a command, or what all commands have in common."`
 	Version versionCommand `cmd:"" help:"Print the version."`

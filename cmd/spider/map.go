@@ -188,7 +188,7 @@ func (c *mapCommand) Run(s *streams) error {
 	defer source.close()
 	cfg.Source = source
 
-	run := mapRun{command: c, streams: s, source: source}
+	run := mapRun{command: c, streams: s, source: source, jobs: cfg.Jobs}
 	if c.Resume != "" {
 		if err := run.resume(&cfg); err != nil {
 			return err
@@ -264,6 +264,7 @@ type mapRun struct {
 	source  *mapSource
 	earlier *batch.Earlier // nil without --resume
 	screen  *screen
+	jobs    int
 }
 
 // resume has the output be an earlier one.
@@ -309,6 +310,8 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	if os.Getenv("SPIDER_CORE_DUMPS") == "on" {
 		poolConfig.Limits.Cores = -1 // what spider itself may
 	}
+	watched := newWatched(r)
+	poolConfig.Observer = watched
 	p, err := pool.New(poolConfig)
 	if err != nil {
 		return err
@@ -325,7 +328,8 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 			}
 		}()
 	}
-	show := r.screen.show(func() progress { return r.progress(b) })
+	show := r.screen.show(func() progress { return r.progress(b.Stats()) })
+	unwatch := watched.serve(p, b)
 	err = b.Run(ctx)
 	show.end()
 
@@ -341,14 +345,15 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	if missing != nil && errors.As(err, &spawn) {
 		err = missing // the package is no program, so one is needed
 	}
-	return r.ended(b.Stats(), err)
+	err = r.ended(b.Stats(), err)
+	unwatch(err)
+	return err
 }
 
 // closePatience is how long executors may take to end when nothing runs any more.
 const closePatience = 5 * time.Second
 
-func (r *mapRun) progress(b *batch.Batch) progress {
-	s := b.Stats()
+func (r *mapRun) progress(s batch.Stats) progress {
 	total := r.source.total.Load()
 	if s.ReadAll {
 		total = r.skipped() + s.Taken
@@ -393,7 +398,10 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	if first {
 		err = &inputsError{fmt.Sprintf("stopped as input %d has failed (--fail-fast)", stopped.Index)}
 	}
-	return &unfinishedError{err, done + r.howToResume(s)}
+	if s.Done == 0 && r.skipped() == 0 {
+		return &unfinishedError{err, ""}
+	}
+	return &unfinishedError{err, done + r.howToResume()}
 }
 
 // failures is such as "3 of 90,001 failed: 2 crashed (SIGSEGV), 1 timed out after 1s".
@@ -418,7 +426,7 @@ func (r *mapRun) failures(s batch.Stats) string {
 }
 
 // howToResume says how to go on, if that is possible.
-func (r *mapRun) howToResume(s batch.Stats) string {
+func (r *mapRun) howToResume() string {
 	path := r.command.Resume
 	if path == "" {
 		out, ok := r.streams.out.w.(*os.File)
@@ -484,7 +492,10 @@ func (e *unfinishedError) Error() string {
 	why := explain(e.err)
 	var signaled *signalError
 	if errors.As(e.err, &signaled) {
-		why = fmt.Sprintf("stopped by %v", pool.Exit{Signal: signaled.signal})
+		why = (&signalError{signal: signaled.signal}).Error() // without the task
+	}
+	if e.done == "" {
+		return why
 	}
 	return why + ": " + e.done
 }

@@ -16,7 +16,7 @@ import (
 // timeout(1), env(1) and the shell.
 var exitStatuses = []struct{ status, meaning string }{
 	{"0", "done"},
-	{"1", "the task returned an error, refused its arguments, or is not in the package; of `spider map`: some inputs failed"},
+	{"1", "the task returned an error, refused its arguments, or is not in the package; of `spider map`: some inputs failed; of `spider top`: no map runs"},
 	{"2", "wrong usage: the command line, the configuration, or arguments that are no JSON or not of the task's types; nothing ran"},
 	{"124", "no answer within `--timeout`; the task was killed"},
 	{"125", "no answer to be had: there is no executor or no such package, it cannot be loaded, it exited or wrote nonsense instead of answering; or the results could not be written to stdout"},
@@ -65,7 +65,7 @@ const (
 //
 //	nil                                    statusDone
 //	*pool.ExecutorError, TaskError         statusTask
-//	*inputsError                           statusTask
+//	*inputsError, *noMapError              statusTask
 //	*usageError                            statusUsage
 //	*pool.TimeoutError                     statusTimeout
 //	*pool.CrashError, died of a signal     statusSignal + n
@@ -83,13 +83,14 @@ func statusOf(err error) int {
 		crash    *pool.CrashError
 		signaled *signalError
 		inputs   *inputsError
+		noMap    *noMapError
 	)
 	switch {
 	case err == nil:
 		return statusDone
 	case errors.As(err, &answered) && answered.Kind == pool.TaskError:
 		return statusTask
-	case errors.As(err, &inputs):
+	case errors.As(err, &inputs), errors.As(err, &noMap):
 		return statusTask
 	case errors.As(err, &usage):
 		return statusUsage
@@ -176,11 +177,14 @@ func (e *outputError) Unwrap() error { return e.err }
 
 // signalError says that spider itself was told to end.
 type signalError struct {
-	pkg, task string
+	pkg, task string // what ran, "" if that was not one task
 	signal    syscall.Signal
 }
 
 func (e *signalError) Error() string {
+	if e.task == "" {
+		return fmt.Sprintf("stopped by %v", pool.Exit{Signal: e.signal})
+	}
 	return fmt.Sprintf("task %s of package %s: stopped by %v", e.task, e.pkg, pool.Exit{Signal: e.signal})
 }
 
