@@ -376,7 +376,11 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	took := time.Since(s.Started)
 	if err == nil {
 		if r.screen.live {
-			fmt.Fprintf(r.streams.err, "spider: %s in %v, %s a second\n", done, roughly(took), grouped(int64(float64(s.Done)/took.Seconds()+0.5)))
+			slowest := ""
+			if s.Done > 1 {
+				slowest = fmt.Sprintf("; the slowest, input %d, took %v", s.Slowest.Index, roughly(s.Slowest.Took))
+			}
+			fmt.Fprintf(r.streams.err, "spider: %s in %v, %s%s\n", done, roughly(took), perSecond(float64(s.Done)/took.Seconds()), slowest)
 		}
 		if s.Failed == 0 {
 			return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -305,12 +306,12 @@ func (t *top) lines(width, height int) []string {
 	for i := len(t.ended) - 1; i >= 0; i-- {
 		views = append(views, t.ended[i])
 	}
-	head := fmt.Sprintf("spider top: %d maps run", running)
+	head := fmt.Sprintf("spider top: %d maps running", running)
 	switch running {
 	case 0:
-		head = "spider top: no map runs"
+		head = "spider top: no map running"
 	case 1:
-		head = "spider top: 1 map runs"
+		head = "spider top: 1 map running"
 	}
 	const keys = "q: quit"
 	if pad := width - len(head) - len(keys); pad > 1 {
@@ -372,8 +373,18 @@ func (v *mapView) lines(width, height int, st style) []string {
 		return lines[:min(len(lines), height)]
 	}
 	lines = append(lines, "  "+p.line(width-2, st))
-	if s.Retried > 0 || s.Waiting > 0 {
-		lines = append(lines, clip(fmt.Sprintf("  %s tried again, %s records wait to be written", grouped(s.Retried), grouped(s.Waiting)), width))
+	var more []string
+	if s.Skipped > 0 {
+		more = append(more, grouped(s.Skipped)+" done before")
+	}
+	if s.Retried > 0 {
+		more = append(more, grouped(s.Retried)+" tried again")
+	}
+	if s.Waiting > 0 {
+		more = append(more, grouped(s.Waiting)+" wait to be written")
+	}
+	if len(more) > 0 {
+		lines = append(lines, clip("  "+strings.Join(more, ", "), width))
 	}
 
 	var failures []string
@@ -396,9 +407,17 @@ func (v *mapView) lines(width, height int, st style) []string {
 	if rows > room-reserved {
 		rows = max(room-reserved-1, 0)
 	}
+	executors := s.Executors
+	if rows < len(executors) {
+		// What runs is what one wants to see.
+		executors = slices.Clone(executors)
+		slices.SortStableFunc(executors, func(a, b monitor.Executor) int {
+			return cmp.Compare(idleness(a), idleness(b))
+		})
+	}
 	if rows > 0 {
 		lines = append(lines, clip("  NO     PID  STATE     FOR   MEMORY     TASKS  INPUT", width))
-		for _, e := range s.Executors[:rows] {
+		for _, e := range executors[:rows] {
 			lines = append(lines, executorRow(e, width, st))
 		}
 	}
@@ -411,6 +430,13 @@ func (v *mapView) lines(width, height int, st style) []string {
 		}
 	}
 	return lines[:min(len(lines), height)]
+}
+
+func idleness(e monitor.Executor) int {
+	if e.State == "running" {
+		return 0
+	}
+	return 1
 }
 
 func executorRow(e monitor.Executor, width int, st style) string {
@@ -514,7 +540,7 @@ func (f *fullScreen) draw(lines []string) error {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}
-		b.WriteString(line + "\x1b[K")
+		b.WriteString("\x1b[K" + line)
 	}
 	b.WriteString("\x1b[J")
 	_, err := io.WriteString(f.out, b.String())

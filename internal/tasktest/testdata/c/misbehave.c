@@ -314,6 +314,46 @@ static SpiderTdlResult task_block_forever(const struct call *c)
 	return spider_answer_none();
 }
 
+static bool ends_in(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/*
+ * Adds up the bytes of a file, but for a path that ends in .crash, .hang, .exit,
+ * .fail or .once, of which the last crashes the first time only.
+ */
+static SpiderTdlResult task_sum_file(const struct call *c)
+{
+	const char *path = c->args[0].str;
+	uint64_t sum = 0;
+	FILE *f;
+	int b;
+
+	if (ends_in(path, ".hang"))
+		block();
+	if (ends_in(path, ".exit"))
+		exit(3);
+	if (ends_in(path, ".fail"))
+		return spider_fail("this file fails");
+	f = fopen(path, ends_in(path, ".once") ? "r+" : "r");
+	if (f == NULL)
+		return spider_fail_errno("%s", path);
+	while ((b = getc(f)) != EOF)
+		sum += (uint64_t)b;
+	if (ends_in(path, ".once") && sum == 0) {
+		fputs("been here", f);
+		fflush(f);
+		raise(SIGSEGV);
+	}
+	fclose(f);
+	if (ends_in(path, ".crash"))
+		raise(SIGSEGV);
+	return spider_answer_uint(sum);
+}
+
 /*
  * Printing: every way to reach what the package thinks is stdout.
  */
@@ -919,6 +959,7 @@ static const struct task tasks[] = {
 	TASK(endless_loop),
 	TASK_WITH(sleep_ms, { U64, "ms" }),
 	TASK(block_forever),
+	TASK_WITH(sum_file, { STR, "path" }), /* -> u64 */
 	/* printing */
 	TASK_WITH(print_write, { STR, "text" }),
 	TASK_WITH(print_stdio, { STR, "text" }),
