@@ -47,6 +47,8 @@ var rooms = map[string]room{
 
 	"internal/bench": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/protocol", "internal/wire", "internal/tasktest/instrument"}, pure: true},
 
+	"internal/typecheck": {imports: []string{"tdl", "internal/msgpack"}, pure: true},
+
 	"internal/record": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
 	"internal/executor":  {imports: []string{"internal/protocol", "internal/timeslice"}, pure: true},
