@@ -1,10 +1,13 @@
 package pool
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -181,6 +184,60 @@ func TestTailCatchesUp(t *testing.T) {
 	if diff := cmp.Diff(want, observed); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// One who writes without pause keeps waiting neither who catches up nor, once the
+// deadline is there, who drains.
+func TestTailOfEndlessWriter(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines atomic.Int64
+	tail := newTail(4, func(string) { lines.Add(1) })
+	if err := tail.open(r); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		// Short lines: writing them is quicker than telling them apart.
+		much := bytes.Repeat([]byte("\n"), pipeCapacity)
+		for err == nil {
+			_, err = w.Write(much)
+		}
+	}()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		tail.drain()
+	}()
+	caught := make(chan struct{})
+	go func() {
+		defer close(caught)
+		for lines.Load() < 10*pipeCapacity {
+			runtime.Gosched()
+		}
+		for range 10 {
+			tail.catchUp()
+		}
+	}()
+	await := func(what string, done <-chan struct{}) {
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second):
+			t.Errorf("%s waits for the writer to pause", what)
+		}
+	}
+	await("who catches up", caught)
+	if err := r.SetReadDeadline(time.Now()); err != nil {
+		t.Error(err)
+	}
+	await("who drains", drained)
+	r.Close()
+	<-written
+	w.Close()
 }
 
 func TestExitString(t *testing.T) {
