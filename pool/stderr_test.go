@@ -273,6 +273,9 @@ func TestErrorTexts(t *testing.T) {
 		{&ProtocolError{Report: Report{Package: "p", Task: "t", Program: "/x"}, Err: io.ErrNoProgress}, []string{"task t of package p", "executor /x", io.ErrNoProgress.Error()}},
 		{&CrashError{Report{Package: "p", Task: "t", Exit: killed, Served: 5, Stderr: []string{"a", "b"}}},
 			[]string{"task t of package p", "pid 7", "SIGKILL", "closed", "5 requests", "last line on stderr: b"}},
+		{&ProtocolError{Report: Report{Program: "/x"}, Err: io.ErrNoProgress}, []string{"the executor /x does not"}},
+		{&TimeoutError{Limit: 1e9}, []string{"no answer within 1s"}},
+		{&TimeoutError{Limit: 1e9, Soft: true}, []string{"no answer within 1s"}},
 		{&CrashError{Report{Exit: killed}}, []string{"the executor (pid 7) ended"}},
 		{&CrashError{Report{Exit: killed, Program: "/x"}}, []string{"the executor /x (pid 7) ended"}},
 		{&ExecutorError{Package: "p", Task: "t", Kind: InvalidLibrary, Message: "m"}, []string{"package p", "m"}},
@@ -281,6 +284,9 @@ func TestErrorTexts(t *testing.T) {
 			if !strings.Contains(c.err.Error(), part) {
 				t.Errorf("%q lacks %q", c.err, part)
 			}
+		}
+		if strings.HasPrefix(c.err.Error(), ":") {
+			t.Errorf("%q begins with nothing", c.err)
 		}
 	}
 }
