@@ -12,6 +12,7 @@ import (
 type window struct {
 	ordered bool
 	size    int64
+	limit   int64 // of held
 
 	mu      sync.Mutex
 	changed *sync.Cond // there may be room
@@ -37,7 +38,7 @@ type slot struct {
 
 func newWindow(size int, ordered bool) *window {
 	w := &window{
-		ordered: ordered, size: int64(size),
+		ordered: ordered, size: int64(size), limit: HeldBytes,
 		ready: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
 	}
 	w.changed = sync.NewCond(&w.mu)
@@ -67,7 +68,7 @@ func (w *window) room(ctx context.Context) bool {
 
 // full is asked with w.mu held. What holds the bytes moves on by itself: the input that
 // is the next to be written is among those that run.
-func (w *window) full() bool { return w.taken-w.passed >= w.size || w.held >= HeldBytes }
+func (w *window) full() bool { return w.taken-w.passed >= w.size || w.held >= w.limit }
 
 // take gives an input of that many bytes its place. There must be room.
 func (w *window) take(bytes int) (sequence int64) {
