@@ -292,6 +292,15 @@ type Exit struct {
 	Killed string
 }
 
+// SignalName is the name of the signal that ended the process, such as SIGSEGV; "" if
+// none did.
+func (e Exit) SignalName() string {
+	if e.Signal == 0 {
+		return ""
+	}
+	return signalName(e.Signal)
+}
+
 func (e Exit) String() string {
 	var how string
 	if e.Unknown {
