@@ -138,7 +138,11 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 	}
 	if !loaded {
 		if err := c.load(file, deadline); err != nil {
-			return Result{}, c.ended(ctx, err)
+			var result Result
+			if isAnswer(err) {
+				result.Executor, result.PID = e.number, e.PID()
+			}
+			return result, c.ended(ctx, err)
 		}
 		if why := e.unfit(); why != nil {
 			return Result{}, c.ended(ctx, e.failed(c.request, PhaseLoad, c.limit, why))
@@ -151,6 +155,7 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 	result, err := e.execute(c.request, PhaseRun, c.limit, deadline)
 	e.line.clear()
 	if err == nil || lives(err) {
+		result.Executor = e.number
 		if p.watched() {
 			p.observe(c.event(EventFinished, err))
 		}

@@ -111,7 +111,7 @@ const (
 	PhaseStart Phase = "start" // coming up, before its first answer
 	PhaseLoad  Phase = "load"  // loading a package
 	PhaseRun   Phase = "run"   // running a task
-	PhaseIdle  Phase = "idle"  // nothing; only those of a [Pool]
+	PhaseIdle  Phase = "idle"  // running nothing, in a [Pool]
 )
 
 // Report is what is known of an executor that was lost. It is part of every error

@@ -366,9 +366,9 @@ func TestPoolReplacesSpares(t *testing.T) {
 	t.Parallel()
 	var r recorder
 	p := oddPool(t, func(c *pool.Config) { c.Executors, c.Observer = 1, &r })
-	first := r.awaitKind(t, 1, pool.EventSpawned)[0]
-	time.Sleep(1100 * time.Millisecond) // it has to be older than a second
-	killAndSee(t, first.PID)
+	idle := awaitIdle(t, p, 1)
+	p.Age(time.Minute)
+	killAndSee(t, idle[0].PID)
 	r.awaitKind(t, 2, pool.EventSpawned)
 	mustDo(t, p)
 }

@@ -41,7 +41,7 @@ type Pool struct {
 	total  int                     // processes in use, in stock or starting; not those being retired
 	lastID int
 
-	counts struct{ Counts }
+	counts Counts
 }
 
 // New starts a pool. Its first executors start in the background: what is wrong with
@@ -180,7 +180,7 @@ func (p *Pool) enter(ctx context.Context, r *Request) error {
 func (p *Pool) leave(e *executor, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	*outcomeOf(err)(&p.counts.Counts)++
+	*outcomeOf(err)(&p.counts)++
 	if e != nil {
 		e.running = false
 		if err == nil || isAnswer(err) {

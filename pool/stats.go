@@ -67,7 +67,7 @@ type ExecutorStats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Stats{Counts: p.counts.Counts, Running: p.busy, Waiting: p.queue.Len()}
+	s := Stats{Counts: p.counts, Running: p.busy, Waiting: p.queue.Len()}
 	s.Recycled = maps.Clone(s.Recycled)
 	for _, g := range p.groups {
 		s.Starting += g.pending
@@ -142,6 +142,6 @@ func isNotStarted(err error) bool {
 // count counts a call that ended with err before it had a turn.
 func (p *Pool) count(err error) {
 	p.mu.Lock()
-	*outcomeOf(err)(&p.counts.Counts)++
+	*outcomeOf(err)(&p.counts)++
 	p.mu.Unlock()
 }

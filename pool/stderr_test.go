@@ -216,10 +216,10 @@ func TestTailOfEndlessWriter(t *testing.T) {
 	caught := make(chan struct{})
 	go func() {
 		defer close(caught)
-		for lines.Load() < 10*pipeCapacity {
+		for lines.Load() < 2*pipeCapacity {
 			runtime.Gosched()
 		}
-		for range 10 {
+		for range 3 {
 			tail.catchUp()
 		}
 	}()
