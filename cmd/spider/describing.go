@@ -89,7 +89,7 @@ func (e *hintError) Unwrap() error { return e.err }
 const fewTasks = 12
 
 // hint makes more of an error about a name that does not exist.
-func (c *runCommand) hint(err error, packageDir string, d *describing) error {
+func hint(err error, pkg, task, packageDir string, d *describing) error {
 	var answered *pool.ExecutorError
 	if !errors.As(err, &answered) {
 		return err
@@ -101,20 +101,20 @@ func (c *runCommand) hint(err error, packageDir string, d *describing) error {
 			return err
 		}
 		var names []string
-		for _, task := range d.description.Tasks {
-			names = append(names, task.Name)
+		for _, known := range d.description.Tasks {
+			names = append(names, known.Name)
 		}
-		text := fmt.Sprintf("no task %s in package %s", c.Task, c.Package)
-		if guess := catalog.Closest(c.Task, names); guess != "" {
+		text := fmt.Sprintf("no task %s in package %s", task, pkg)
+		if guess := catalog.Closest(task, names); guess != "" {
 			text += "; did you mean " + guess + "?"
 		} else if 0 < len(names) && len(names) <= fewTasks {
 			text += "; it has " + strings.Join(names, ", ")
 		} else {
-			text += "; see spider inspect " + c.Package
+			text += "; see spider inspect " + pkg
 		}
 		return &hintError{err, text}
 	case answered.Kind == pool.InvalidLibrary:
-		entry := catalog.Look(packageDir, c.Package)
+		entry := catalog.Look(packageDir, pkg)
 		if entry.Usable() {
 			return err
 		}
@@ -128,7 +128,7 @@ func (c *runCommand) hint(err error, packageDir string, d *describing) error {
 				names = append(names, other.Name)
 			}
 		}
-		if guess := catalog.Closest(c.Package, names); guess != "" {
+		if guess := catalog.Closest(pkg, names); guess != "" {
 			return &hintError{err, fmt.Sprintf("%v; did you mean %s?", err, guess)}
 		}
 	}

@@ -8,12 +8,15 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spider-go/spider/internal/batch"
+	"github.com/spider-go/spider/internal/catalog"
 	"github.com/spider-go/spider/internal/record"
+	"github.com/spider-go/spider/internal/typecheck"
 	"github.com/spider-go/spider/internal/wire"
 	"github.com/spider-go/spider/pool"
 )
@@ -28,7 +31,7 @@ type mapCommand struct {
 	Timeout    time.Duration `placeholder:"30s" help:"Kill a task that has not answered by then. Default: 0, no limit."`
 	Retries    int           `placeholder:"N" default:"0" help:"Try an input up to N more times if it ends as --retry-on says. Default: ${default}."`
 	RetryOn    []string      `placeholder:"WHAT" enum:"crash,timeout,error" default:"crash,timeout" help:"What is tried again: crash, timeout, error. Default: ${default}."`
-	KeepGoing  bool          `default:"true" negatable:"fail-fast" help:"Run all inputs, whatever becomes of some, or stop at the first that fails. Default: go on."`
+	KeepGoing  bool          `default:"true" negatable:"fail-fast" help:"Run all inputs, whatever becomes of some; with --fail-fast, stop at the first that fails. Default: go on."`
 	Unordered  bool          `help:"Write each record as soon as it is there. Default: in the order of the inputs."`
 	Window     int           `placeholder:"N" default:"10000" help:"How many inputs may be ahead of the slowest. Default: ${default}."`
 	Resume     string        `placeholder:"FILE" help:"Write to FILE instead of stdout, after what is there from an earlier run; run only what it lacks."`
@@ -317,6 +320,14 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 		return err
 	}
 	cfg.Pool = p
+	describing := describe(catalog.Source{Dir: packageDir, Executor: executor, Timeout: describePatience}, c.Package)
+	if describing.remembered {
+		// Asked once for many inputs, it need not be remembered.
+		earlier, _ := recall(describing.from, c.Package)
+		describing.ask(earlier)
+	}
+	defer describing.cancel()
+	cfg.Check = checks(describing, c.Task)
 	b := batch.New(cfg)
 
 	background, ended := context.WithCancel(ctx)
@@ -345,9 +356,25 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	if missing != nil && errors.As(err, &spawn) {
 		err = missing // the package is no program, so one is needed
 	}
+	err = hint(err, c.Package, c.Task, packageDir, describing)
 	err = r.ended(b.Stats(), err)
 	unwatch(err)
 	return err
+}
+
+// checks says what is wrong with arguments, as far as the package describes its tasks.
+func checks(d *describing, task string) func(inputs []byte) error {
+	checker := sync.OnceValue(func() *typecheck.Checker {
+		<-d.done
+		return typecheck.New(d.description)
+	})
+	return func(inputs []byte) error {
+		values, err := wire.Split(nil, inputs)
+		if err != nil {
+			return err
+		}
+		return checker().Check(task, values)
+	}
 }
 
 // closePatience is how long executors may take to end when nothing runs any more.
@@ -385,7 +412,7 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 		if s.Failed == 0 {
 			return nil
 		}
-		return &inputsError{r.failures(s)}
+		return &inputsError{fmt.Sprintf("%s of %s failed: %s", grouped(s.Failed), grouped(s.Done), causes(s))}
 	}
 	var other *batch.OtherInputsError
 	if errors.As(err, &other) {
@@ -395,7 +422,7 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 		return &usageError{other.Error()}
 	}
 	if s.Failed > 0 {
-		done += ", of which " + r.failures(s)
+		done += fmt.Sprintf(", %s of them failed: %s", grouped(s.Failed), causes(s))
 	}
 	var stopped *batch.StoppedError
 	first := errors.As(err, &stopped) && errors.Is(err, batch.ErrFailFast)
@@ -408,10 +435,9 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	return &unfinishedError{err, done + r.howToResume()}
 }
 
-// failures is such as "3 of 90,001 failed: 2 crashed (SIGSEGV), 1 timed out after 1s".
-func (r *mapRun) failures(s batch.Stats) string {
+// causes is why inputs have failed, such as "2 crashed (SIGSEGV), 1 timed out after 1s".
+func causes(s batch.Stats) (text string) {
 	const most = 6
-	text := fmt.Sprintf("%s of %s failed: ", grouped(s.Failed), grouped(s.Done))
 	rest := int64(0)
 	for i, cause := range s.Causes {
 		if i >= most {

@@ -150,7 +150,7 @@ func (c *runCommand) call(s *streams, call *call) error {
 		err = missing
 	}
 	if err != nil {
-		return c.hint(err, packageDir, describing)
+		return hint(err, c.Package, c.Task, packageDir, describing)
 	}
 	if call.lines, err = resultLines(call.result.Outputs); err != nil {
 		return &resultError{c.Package, c.Task, err}

@@ -100,6 +100,9 @@ type Error struct {
 // Of is the record of a call that pool answered with result and err.
 func Of(started time.Time, result pool.Result, err error) Record {
 	r := Record{Started: started, WallUS: time.Since(started).Microseconds(), TaskUS: result.ExecutorTime.Microseconds()}
+	if result.PID != 0 {
+		r.Executor = &Executor{Number: result.Executor, PID: result.PID}
+	}
 	if err == nil {
 		if r.Results, err = results(result.Outputs); err == nil {
 			r.Outcome = OK
