@@ -24,8 +24,8 @@ type describing struct {
 	from catalog.Source
 	name string
 
-	cancel context.CancelFunc // must be called
-	done   chan struct{}      // closed when description is set
+	cancel context.CancelFunc
+	done   chan struct{} // closed when description is set
 
 	// description is nil if there is none, whatever the reason: what is wrong with a
 	// package the executor tells better.
@@ -33,7 +33,7 @@ type describing struct {
 	remembered  bool
 }
 
-// describe starts it, if it is not remembered.
+// describe starts it, if it is not remembered. stop must be called.
 func describe(from catalog.Source, name string) *describing {
 	d := &describing{from: from, name: name, done: make(chan struct{}), cancel: func() {}}
 	earlier, ok := recall(from, name)
@@ -56,6 +56,12 @@ func (d *describing) ask(m memory) {
 		d.description, err = catalog.Describe(ctx, d.from, d.name)
 		m.keep(d.description, err)
 	}()
+}
+
+// stop ends what still runs of it.
+func (d *describing) stop() {
+	d.cancel()
+	<-d.done
 }
 
 // check waits for the description, and checks a payload sequence against it. What is

@@ -12,18 +12,19 @@ import (
 var topics = []struct {
 	name, title string
 	text        func() string // at most 80 characters wide
+	man         func(*roff)
 }{
-	{"statuses", "Exit status", func() string { return statusTable(80) }},
-	{"configuration", "Configuration", func() string { return configurationHelp }},
+	{"statuses", "Exit status", func() string { return statusTable(80) }, manStatuses},
+	{"configuration", "Configuration", func() string { return configurationHelp }, func(r *roff) { r.prose(configurationHelp) }},
 }
 
 const configurationHelp = `Each flag has its value from the first of these that gives it one:
 
- 1. the command line
- 2. its variable in the environment, which --help shows; an empty one does not count
- 3. .spider.toml in the working directory
- 4. $XDG_CONFIG_HOME/spider/config.toml, or ~/.config/spider/config.toml
- 5. its default
+    1. the command line
+    2. its variable in the environment, which --help shows; empty is not set
+    3. .spider.toml in the working directory
+    4. $XDG_CONFIG_HOME/spider/config.toml, or ~/.config/spider/config.toml
+    5. its default
 
 --config FILE, or $SPIDER_CONFIG, takes the place of both files; /dev/null is none.
 A .spider.toml that belongs to another user is refused unless it is named so.
@@ -33,7 +34,6 @@ the flag, in a section for that command, which is stronger:
 
     package-dir = "/srv/packages"
     color = "never"
-
     [run]
     timeout = "30s"
 

@@ -23,12 +23,18 @@ import (
 type commands struct {
 	globals
 
-	Run     runCommand     `cmd:"" help:"Run one task and print its results."`
-	Map     mapCommand     `cmd:"" help:"Run one task over many inputs."`
-	Top     topCommand     `cmd:"" help:"Watch the maps that run."`
-	Bench   benchCommand   `cmd:"" help:"Measure what a call costs beyond the task."`
-	Help    helpCommand    `cmd:"" help:"Explain a command, or what all commands have in common."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Run   runCommand   `cmd:"" help:"Run one task and print its results."`
+	Map   mapCommand   `cmd:"" help:"Run one task over many inputs."`
+	Top   topCommand   `cmd:"" help:"Watch the maps that run."`
+	Bench benchCommand `cmd:"" help:"Measure what a call costs beyond the task."`
+
+	Config     configCommand     `cmd:"" help:"Print the configuration, and where each value is from."`
+	Completion completionCommand `cmd:"" help:"Print a script for the shell, which then completes spider's commands."`
+	Help       helpCommand       `cmd:"" help:"Explain a command, or what all commands have in common."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
+
+	Man      manCommand      `cmd:"" hidden:"" help:"Write the manual pages."`
+	Complete completeCommand `cmd:"" hidden:"" passthrough:"" name:"__complete" help:"Answer the shell's completion."`
 }
 
 // globals are the flags of every command.

@@ -519,7 +519,7 @@ type unfinishedError struct {
 }
 
 func (e *unfinishedError) Error() string {
-	why := explain(e.err)
+	why := e.err.Error()
 	var signaled *signalError
 	if errors.As(e.err, &signaled) {
 		why = (&signalError{signal: signaled.signal}).Error() // without the task

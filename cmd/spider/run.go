@@ -98,11 +98,14 @@ func (c *call) record(err error) ([]byte, error) {
 	r := record.Of(c.started, c.result, err)
 	var missing *noExecutorError
 	var stopped *signalError
+	var unreadable *resultError
 	switch {
 	case errors.As(err, &missing):
 		r.Outcome = record.Unavailable
 	case errors.As(err, &stopped):
 		r.Outcome = record.Canceled
+	case errors.As(err, &unreadable):
+		r.Outcome = record.BadAnswer
 	}
 	r.Executor = c.executor
 	return r.Line()
@@ -134,7 +137,7 @@ func (c *runCommand) call(s *streams, call *call) error {
 		Dir: packageDir, Executor: executor, PreferLibrary: c.Executor != "",
 		Timeout: describePatience,
 	}, c.Package)
-	defer func() { describing.cancel() }()
+	defer describing.stop()
 	if describing.remembered {
 		// At once, and without an executor if they are refused.
 		if err := c.check(s, describing, inputs); err != nil {

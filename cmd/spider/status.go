@@ -66,6 +66,7 @@ const (
 //	nil                                    statusDone
 //	*pool.ExecutorError, TaskError         statusTask
 //	*inputsError, *noMapError              statusTask
+//	*unfinishedError                       as of what is in it, but for deaths: statusUnusable
 //	*usageError                            statusUsage
 //	*pool.TimeoutError                     statusTimeout
 //	*pool.CrashError, died of a signal     statusSignal + n
@@ -84,10 +85,13 @@ func statusOf(err error) int {
 		signaled *signalError
 		inputs   *inputsError
 		noMap    *noMapError
+		early    *unfinishedError
 	)
 	switch {
 	case err == nil:
 		return statusDone
+	case errors.As(err, &early) && (errors.As(err, &timeout) || errors.As(err, &crash)):
+		return statusUnusable // no task's, which would be in a record
 	case errors.As(err, &answered) && answered.Kind == pool.TaskError:
 		return statusTask
 	case errors.As(err, &inputs), errors.As(err, &noMap):
@@ -111,7 +115,8 @@ func diedOfSignal(e pool.Exit) bool { return e.Signal != 0 && e.Killed == "" }
 // terminal need not know, or has just seen: pid, requests served, stderr.
 func explain(err error) string {
 	var crash *pool.CrashError
-	if !errors.As(err, &crash) {
+	var early *unfinishedError // its crash is of no task
+	if !errors.As(err, &crash) || errors.As(err, &early) {
 		return err.Error()
 	}
 	var how string
