@@ -332,6 +332,8 @@ static SpiderTdlResult task_sum_file(const struct call *c)
 	FILE *f;
 	int b;
 
+	if (ends_in(path, ".crash"))
+		raise(SIGSEGV);
 	if (ends_in(path, ".hang"))
 		block();
 	if (ends_in(path, ".exit"))
@@ -349,8 +351,6 @@ static SpiderTdlResult task_sum_file(const struct call *c)
 		raise(SIGSEGV);
 	}
 	fclose(f);
-	if (ends_in(path, ".crash"))
-		raise(SIGSEGV);
 	return spider_answer_uint(sum);
 }
 
