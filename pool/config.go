@@ -71,6 +71,13 @@ type Config struct {
 	// what every executor takes.
 	MaxFrame int
 
+	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
+	// shared memory instead of in a frame: from 16 KiB on, with executors that can. What
+	// cannot, a *[TooLargeError] tells of what is over MaxFrame. The memory is taken as
+	// it is needed, and given back a second after it was last. 0: MaxFrame. Negative:
+	// there is no shared memory.
+	MaxPayload int
+
 	// Limits are what executors may use of the machine.
 	Limits Limits
 
@@ -180,6 +187,12 @@ func (cfg Config) complete() (Config, error) {
 		cfg.Spares = defaultSpares
 	case cfg.Spares < 0:
 		cfg.Spares = 0
+	}
+	if cfg.MaxFrame == 0 {
+		cfg.MaxFrame = protocol.DefaultMaxFrame
+	}
+	if cfg.MaxPayload == 0 {
+		cfg.MaxPayload = cfg.MaxFrame
 	}
 	if cfg.StartTimeout == 0 {
 		cfg.StartTimeout = defaultStartTimeout

@@ -211,17 +211,10 @@ func (e *executor) unfit() error {
 	if e.frames.Buffered() > 0 {
 		return errUnsolicited
 	}
-	e.out.mu.Lock()
-	defer e.out.mu.Unlock()
-	e.out.polled = [2]unix.PollFd{
-		{Fd: int32(e.out.fd), Events: unix.POLLIN},
-		{Fd: int32(e.out.process), Events: unix.POLLIN},
-	}
-	n, err := unix.Poll(e.out.polled[:], 0)
-	switch {
-	case err != nil || n == 0:
-		return nil // an error here would be one of the call, too
-	case e.out.polled[0].Revents&unix.POLLIN != 0:
+	switch ready := e.out.unread(); {
+	case ready == 0:
+		return nil
+	case ready&unix.POLLIN != 0:
 		return errUnsolicited
 	}
 	return io.EOF
@@ -691,7 +684,7 @@ func (p *Pool) load(e *executor, name string, file packageFile, limit time.Durat
 	size := int64(0)
 	if err == nil {
 		m, _ := e.sampleMemory()
-		size = m.now
+		size = m.now - e.sharedResident()
 	}
 	p.mu.Lock()
 	b := p.loads[name]
@@ -747,12 +740,19 @@ func (p *Pool) inspect(now time.Time) {
 	sizes := make([]int64, len(all))
 	for i, e := range all {
 		m, _ := e.sampleMemory()
-		sizes[i] = m.now
-		if limit := p.cfg.Limits.Memory; limit > 0 && m.now > limit {
-			e.Kill(fmt.Sprintf("it has %d bytes of resident memory, over its limit of %d", m.now, limit))
+		// Payloads are not its own.
+		sizes[i] = m.now - e.sharedResident()
+		if limit := p.cfg.Limits.Memory; limit > 0 && sizes[i] > limit {
+			e.Kill(fmt.Sprintf("it has %d bytes of resident memory, over its limit of %d", sizes[i], limit))
 		}
 	}
 
+	var idle []*executor
+	defer func() {
+		for _, e := range idle {
+			e.releaseShared()
+		}
+	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -764,6 +764,9 @@ func (p *Pool) inspect(now time.Time) {
 		}
 		// What runs a call is retired after it.
 		p.mark(e, now)
+		if !e.running && now.Sub(e.idle) > sharedPatience {
+			idle = append(idle, e)
+		}
 		if e.due == "" && p.cfg.MaxGrowth > 0 && e.size > 0 && sizes[i]-e.size > p.cfg.MaxGrowth {
 			e.due = RecycledGrowth
 		}
@@ -781,6 +784,7 @@ func (p *Pool) processConfig(e *executor) ProcessConfig {
 		Env:         p.cfg.Env,
 		Dir:         p.cfg.Dir,
 		MaxFrame:    p.cfg.MaxFrame,
+		MaxPayload:  p.cfg.MaxPayload,
 		StderrLines: p.cfg.StderrLines,
 		Limits:      p.cfg.Limits,
 	}

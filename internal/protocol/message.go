@@ -105,6 +105,13 @@ func AppendExecute[S ~string | ~[]byte](dst []byte, pkg, task S, context, inputs
 	return appendBytes(appendExecute(dst, size, tagExecute, pkg, task, context), inputs)
 }
 
+// AppendExecuteHead is [AppendExecute] without the inputs, which follow it: large ones
+// are written from where they are.
+func AppendExecuteHead[S ~string | ~[]byte](dst []byte, pkg, task S, context []byte, inputs int) []byte {
+	size := ExecuteSize(len(pkg), len(task), len(context), inputs)
+	return binary.LittleEndian.AppendUint64(appendExecute(dst, size, tagExecute, pkg, task, context), uint64(inputs))
+}
+
 // AppendExecuteShared is [AppendExecute] for inputs of that many bytes that lie in
 // shared memory. The caller has checked the size of ExecuteSize without them.
 func AppendExecuteShared[S ~string | ~[]byte](dst []byte, pkg, task S, context []byte, inputs int) []byte {

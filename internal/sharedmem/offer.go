@@ -90,6 +90,8 @@ func (o *Offer) Taken() bool {
 
 // Withdraw has the executor answer by pipe from now on.
 func (o *Offer) Withdraw() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	_, err := unix.Pwrite(o.fd, binary.NativeEndian.AppendUint32(nil, 1), withdrawAt)
 	return os.NewSyscallError("pwrite", err)
 }
@@ -135,6 +137,11 @@ func (o *Offer) Release(keep int) {
 		return
 	}
 	defer o.mu.Unlock()
+	o.Reclaim(keep)
+}
+
+// Reclaim is Release between Begin and End, when the executor has answered.
+func (o *Offer) Reclaim(keep int) {
 	if o.reserved <= keep {
 		return
 	}
@@ -156,4 +163,5 @@ func (o *Offer) Close() {
 	defer o.mu.Unlock()
 	o.close()
 	o.file.Close()
+	o.fd = -1 // the number may be another file's from now on
 }

@@ -16,7 +16,7 @@ const (
 
 	// Worthwhile is from how many bytes on a payload travels in the memory, if it can:
 	// below, a pipe takes it in one go, and that costs no more.
-	Worthwhile = 16 << 10
+	Worthwhile = 2 << 10
 
 	magic      = 0x3172656469707353 // "Sspider1", read as little-endian
 	pidAt      = 8
@@ -25,7 +25,7 @@ const (
 	payloadAt  = 4096
 
 	// step is by how much more than needed is reserved at once.
-	step = 256 << 10
+	step = 64 << 10
 
 	seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
 )
