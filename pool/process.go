@@ -482,7 +482,7 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 // execute is Execute with its limit as a moment; phase is for reports.
 func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline time.Time) (Result, error) {
 	result, err := p.exchange(r, deadline)
-	p.slice.Yield(p.sent)
+	p.slice.Yield(timeslice.Now())
 	if err == nil || isAnswer(err) {
 		// What it has printed it has survived; what is read from now on may be from
 		// after the answer.

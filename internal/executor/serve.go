@@ -70,9 +70,9 @@ func (s *server) serve() error {
 			s.widen()
 		}
 
-		start := time.Now()
+		start := timeslice.Now()
 		outcome := s.runner.Run(&request.Execute)
-		elapsed := time.Since(start)
+		elapsed := timeslice.Now() - start
 
 		err = s.answer(outcome, elapsed)
 		s.runner.Release()
