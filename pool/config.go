@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -202,5 +201,3 @@ func (cfg Config) complete() (Config, error) {
 	}
 	return cfg, nil
 }
-
-var errNoExecutor = errors.New("Config.Executor is not set, and the package is not staged as a program")

@@ -94,6 +94,11 @@ type Result struct {
 	// ExecutorTime is how long the executor says it took, from looking the
 	// package up to the task's return.
 	ExecutorTime time.Duration
+
+	// Executor is the number in its [Pool] of the executor that answered, from 1, and
+	// PID its process. They are also set if the answer was an [ExecutorError] from
+	// there. 0: there was no answer, or, of Executor, it is in no pool.
+	Executor, PID int
 }
 
 // Process is one executor. One goroutine at a time may use SetDeadline, Send,
@@ -451,9 +456,9 @@ func (p *Process) receive(r *Request) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		return Result{ExecutorTime: response.Elapsed}, executorError(failure, r)
+		return Result{ExecutorTime: response.Elapsed, PID: p.PID()}, executorError(failure, r)
 	}
-	return Result{Outputs: payload, ExecutorTime: response.Elapsed}, nil
+	return Result{Outputs: payload, ExecutorTime: response.Elapsed, PID: p.PID()}, nil
 }
 
 // widen has the pipes hold more.
