@@ -52,17 +52,10 @@ func (e *executor) unfit() error {
 	if e.frames.Buffered() > 0 {
 		return errUnsolicited
 	}
-	e.out.mu.Lock()
-	defer e.out.mu.Unlock()
-	e.out.polled = [2]unix.PollFd{
-		{Fd: int32(e.out.fd), Events: unix.POLLIN},
-		{Fd: int32(e.out.process), Events: unix.POLLIN},
-	}
-	n, err := unix.Poll(e.out.polled[:], 0)
-	switch {
-	case err != nil || n == 0:
-		return nil // an error here would be one of the call, too
-	case e.out.polled[0].Revents&unix.POLLIN != 0:
+	switch ready := e.out.unread(); {
+	case ready == 0:
+		return nil
+	case ready&unix.POLLIN != 0:
 		return errUnsolicited
 	}
 	return io.EOF

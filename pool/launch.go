@@ -161,6 +161,8 @@ func (p *Pool) processConfig(e *executor) ProcessConfig {
 		Env:         p.cfg.Env,
 		Dir:         p.cfg.Dir,
 		MaxFrame:    p.cfg.MaxFrame,
+		MaxPayload:  p.cfg.MaxPayload,
+		Spin:        p.cfg.Spin,
 		StderrLines: p.cfg.StderrLines,
 		Limits:      p.cfg.Limits,
 	}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
-
-	"github.com/spider-go/spider/internal/protocol"
 )
 
 // ErrClosed is returned by calls of a [Pool] that has been closed.
@@ -117,15 +115,7 @@ func (p *Pool) check(r *Request) error {
 	if !utf8.ValidString(r.Package) || !utf8.ValidString(r.Task) {
 		return notUTF8(r)
 	}
-	limit := p.cfg.MaxFrame
-	if limit == 0 {
-		limit = protocol.DefaultMaxFrame
-	}
-	size := protocol.ExecuteSize(len(r.Package), len(r.Task), len(r.Context), len(r.Inputs))
-	if protocol.CheckFrame(size, limit) != nil {
-		return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: limit}
-	}
-	return nil
+	return r.tooLarge(p.cfg.MaxFrame, p.cfg.MaxPayload)
 }
 
 // enter waits for the caller's turn. Who has entered must leave.

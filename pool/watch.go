@@ -42,12 +42,19 @@ func (p *Pool) inspect(now time.Time) {
 	sizes := make([]int64, len(all))
 	for i, e := range all {
 		m, _ := e.sampleMemory()
-		sizes[i] = m.now
-		if limit := p.cfg.Limits.Memory; limit > 0 && m.now > limit {
-			e.Kill(fmt.Sprintf("it has %d bytes of resident memory, over its limit of %d", m.now, limit))
+		// Payloads are not its own.
+		sizes[i] = m.now - e.sharedResident()
+		if limit := p.cfg.Limits.Memory; limit > 0 && sizes[i] > limit {
+			e.Kill(fmt.Sprintf("it has %d bytes of resident memory, over its limit of %d", sizes[i], limit))
 		}
 	}
 
+	var idle []*executor
+	defer func() {
+		for _, e := range idle {
+			e.releaseShared()
+		}
+	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -59,6 +66,9 @@ func (p *Pool) inspect(now time.Time) {
 		}
 		// What runs a call is retired after it.
 		p.mark(e, now)
+		if !e.running && now.Sub(e.idle) > sharedPatience {
+			idle = append(idle, e)
+		}
 		if e.due == "" && p.cfg.MaxGrowth > 0 && e.size > 0 && sizes[i]-e.size > p.cfg.MaxGrowth {
 			e.due = RecycledGrowth
 		}
