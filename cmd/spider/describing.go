@@ -54,7 +54,7 @@ func (d *describing) ask(m memory) {
 		defer close(d.done)
 		var err error
 		d.description, err = catalog.Describe(ctx, d.from, d.name)
-		m.keep(d.description, err)
+		m.keep(d.description, err, time.Now())
 	}()
 }
 
