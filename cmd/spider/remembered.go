@@ -116,14 +116,14 @@ func fileAt(path string) (file, error) {
 	return file{path, stat.Dev, stat.Ino, stat.Size, stat.Mtim.Nano(), stat.Ctim.Nano()}, nil
 }
 
-// keep remembers what the package has said; err is why it has not. It never fails:
-// then the package is asked again next time.
-func (m memory) keep(d *tdl.Description, err error) {
+// keep remembers what the package has said by now; err is why it has not. It never
+// fails: then the package is asked again next time.
+func (m memory) keep(d *tdl.Description, err error, now time.Time) {
 	var fault *catalog.DescribeError
 	if m.path == "" || err != nil && !(errors.As(err, &fault) && fault.Reason == catalog.NotDescribed) {
 		return
 	}
-	if time.Since(time.Unix(0, m.Of.Package.Changed)) < settled {
+	if now.Sub(time.Unix(0, m.Of.Package.Changed)) < settled {
 		return
 	}
 	m.Description = d
