@@ -49,3 +49,12 @@ show misbehave segv
 echo
 echo "A task that never returns ends at its deadline."
 show --timeout 200ms misbehave endless_loop
+
+echo
+echo "One task over every source file of Go: an input that crashes or hangs costs itself only."
+{ find "$(go env GOROOT)/src" -name '*.go' -type f; printf '%s\n' a.crash b.hang; } >"$build/demo/names.txt"
+printf '\n$ spider map --timeout 500ms --lines misbehave sum_file <names.txt >sums.jsonl\n'
+status=0
+"$spider" map --timeout 500ms --lines misbehave sum_file <"$build/demo/names.txt" >"$build/demo/sums.jsonl" || status=$?
+printf '(exit status %d)\n\n$ grep -c ok sums.jsonl\n' "$status"
+grep -c '"outcome":"ok"' "$build/demo/sums.jsonl"

@@ -39,6 +39,7 @@ type mapCommand struct {
 	RecordArgs bool          `name:"args" default:"true" negatable:"" help:"Repeat the arguments in the record, up to 1 KiB of them. Default: yes."`
 	Progress   bool          `default:"true" negatable:"" help:"Show progress on stderr, if that is a terminal. Default: yes."`
 	TaskStderr bool          `default:"true" negatable:"" help:"Pass on what tasks write to stderr, with the input's index in front. Default: yes."`
+	Check      bool          `default:"true" negatable:"" help:"Check the arguments against the package's description before they are sent. Default: yes."`
 	places
 
 	Package string `arg:"" complete:"package" help:"The package's name."`
@@ -327,7 +328,9 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 		describing.ask(earlier)
 	}
 	defer describing.cancel()
-	cfg.Check = checks(describing, c.Task)
+	if c.Check {
+		cfg.Check = checks(describing, c.Task)
+	}
 	b := batch.New(cfg)
 
 	background, ended := context.WithCancel(ctx)
