@@ -22,10 +22,10 @@ import (
 )
 
 type mapCommand struct {
-	Input string   `short:"i" placeholder:"FILE" help:"Read inputs from FILE instead of stdin."`
+	Input string   `short:"i" placeholder:"FILE" complete:"file" help:"Read inputs from FILE instead of stdin."`
 	Lines bool     `short:"l" help:"Each line is one argument, a string, as it stands."`
 	Null  bool     `short:"0" help:"The same, but each ends in a NUL instead of a line end: find -print0."`
-	Files []string `short:"f" sep:"none" placeholder:"PATH" help:"The inputs are the paths of all files below PATH, or PATH itself. May be repeated."`
+	Files []string `short:"f" sep:"none" placeholder:"PATH" complete:"file" help:"The inputs are the paths of all files below PATH, or PATH itself. May be repeated."`
 
 	Jobs       int           `short:"j" placeholder:"N" help:"How many run at once, each in a process of its own. Default: one per CPU."`
 	Timeout    time.Duration `placeholder:"30s" help:"Kill a task that has not answered by then. Default: 0, no limit."`
@@ -34,7 +34,7 @@ type mapCommand struct {
 	KeepGoing  bool          `default:"true" negatable:"fail-fast" help:"Run all inputs, whatever becomes of some; with --fail-fast, stop at the first that fails. Default: go on."`
 	Unordered  bool          `help:"Write each record as soon as it is there. Default: in the order of the inputs."`
 	Window     int           `placeholder:"N" default:"10000" help:"How many inputs may be ahead of the slowest. Default: ${default}."`
-	Resume     string        `placeholder:"FILE" help:"Write to FILE instead of stdout, after what is there from an earlier run; run only what it lacks."`
+	Resume     string        `placeholder:"FILE" complete:"file" help:"Write to FILE instead of stdout, after what is there from an earlier run; run only what it lacks."`
 	RetryAgain bool          `name:"retry-failed" help:"With --resume, run what has failed again, too."`
 	RecordArgs bool          `name:"args" default:"true" negatable:"" help:"Repeat the arguments in the record, up to 1 KiB of them. Default: yes."`
 	Progress   bool          `default:"true" negatable:"" help:"Show progress on stderr, if that is a terminal. Default: yes."`

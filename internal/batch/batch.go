@@ -50,9 +50,9 @@ type Config struct {
 	// Unordered writes records as they come, not in the order of the inputs.
 	Unordered bool
 
-	// Window is how many inputs may be under way, or done and waiting for an earlier
-	// one to be written: no further ones are read. At least Jobs. Whatever Window says,
-	// reading also stops while HeldBytes are held.
+	// Window is how many inputs may be under way, or done and not yet written: no
+	// further ones are read. At least Jobs. Whatever Window says, reading also stops
+	// while HeldBytes are held.
 	Window int
 
 	// Retries is how often a call that ended in one of RetryOn is made again.

@@ -22,6 +22,7 @@ type window struct {
 	held    int64      // bytes: inputs that run, lines that wait, and out
 	out     []byte     // lines whose turn has come
 	lines   int64      // so many are in out
+	writing int64      // and so many are being written
 	written int64      // so many have been written
 	broken  bool       // the output takes nothing any more
 	over    bool       // nothing more comes
@@ -61,6 +62,9 @@ func (w *window) room(ctx context.Context) bool {
 		defer stop()
 	}
 	for w.full() && ctx.Err() == nil {
+		if w.lines > 0 {
+			signal(w.urgent)
+		}
 		w.changed.Wait()
 	}
 	return ctx.Err() == nil
@@ -68,7 +72,9 @@ func (w *window) room(ctx context.Context) bool {
 
 // full is asked with w.mu held. What holds the bytes moves on by itself: the input that
 // is the next to be written is among those that run.
-func (w *window) full() bool { return w.taken-w.passed >= w.size || w.held >= w.limit }
+func (w *window) full() bool {
+	return w.taken-w.passed+w.lines+w.writing >= w.size || w.held >= w.limit
+}
 
 // take gives an input of that many bytes its place. There must be room.
 func (w *window) take(bytes int) (sequence int64) {
@@ -111,7 +117,7 @@ func (w *window) pass(line []byte) {
 	w.out = append(w.out, line...)
 	w.lines++
 	signal(w.ready)
-	if len(w.out) >= flushBytes {
+	if len(w.out) >= flushBytes || w.full() {
 		signal(w.urgent)
 	}
 }
@@ -143,18 +149,19 @@ func (w *window) writeTo(output io.Writer) error {
 		}
 		w.mu.Lock()
 		out, lines, over := w.out, w.lines, w.over
-		w.out, w.lines = spare[:0], 0
+		w.out, w.lines, w.writing = spare[:0], 0, lines
 		w.mu.Unlock()
 
 		if len(out) > 0 {
 			_, err := output.Write(out)
 			w.mu.Lock()
 			w.held -= int64(len(out))
+			w.writing = 0
 			if err == nil {
 				w.written += lines
 			} else {
 				w.held -= int64(len(w.out))
-				w.out, w.broken = nil, true
+				w.out, w.lines, w.broken = nil, 0, true
 			}
 			w.changed.Broadcast()
 			w.mu.Unlock()
