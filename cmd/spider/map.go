@@ -37,7 +37,7 @@ type mapCommand struct {
 	Resume     string        `placeholder:"FILE" complete:"file" help:"Write to FILE instead of stdout, after what is there from an earlier run; run only what it lacks."`
 	RetryAgain bool          `name:"retry-failed" help:"With --resume, run what has failed again, too."`
 	RecordArgs bool          `name:"args" default:"true" negatable:"" help:"Repeat the arguments in the record, up to 1 KiB of them. Default: yes."`
-	Progress   bool          `default:"true" negatable:"" help:"Show progress on stderr, if that is a terminal. Default: yes."`
+	Progress   bool          `default:"true" negatable:"" help:"Show progress on stderr, if that is a terminal and stdout is none. Default: yes."`
 	TaskStderr bool          `default:"true" negatable:"" help:"Pass on what tasks write to stderr, with the input's index in front. Default: yes."`
 	Check      bool          `default:"true" negatable:"" help:"Check the arguments against the package's description before they are sent. Default: yes."`
 	places
@@ -302,7 +302,7 @@ func (r *mapRun) skipped() int64 {
 func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	c := r.command
 	executor, packageDir, missing := c.find()
-	r.screen = newScreen(r.streams, c.Progress)
+	r.screen = newScreen(r.streams, c.Progress, r.earlier == nil)
 	poolConfig := pool.Config{
 		Executor: executor, PackageDir: packageDir, Executors: cfg.Jobs,
 		Logger: r.streams.log,
@@ -405,7 +405,7 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	}
 	took := time.Since(s.Started)
 	if err == nil {
-		if r.screen.live {
+		if r.screen.summary {
 			slowest := ""
 			if s.Done > 1 {
 				slowest = fmt.Sprintf("; the slowest, input %d, took %v", s.Slowest.Index, roughly(s.Slowest.Took))

@@ -18,18 +18,22 @@ import (
 // screen is stderr while a map runs: what tasks write there, and below it one line of
 // progress, if it is a terminal.
 type screen struct {
-	live  bool // there is such a line
-	style style
+	live    bool // there is such a line
+	summary bool // at the end somebody sees how it went
+	style   style
 
 	mu    sync.Mutex
 	w     io.Writer
 	shown string // the line of progress, "" while there is none
 }
 
-func newScreen(s *streams, wanted bool) *screen {
+// newScreen is given whether progress is wanted, and whether records go to stdout: if that
+// is a terminal, too, they would stand in the line of progress, and show as much.
+func newScreen(s *streams, wanted, records bool) *screen {
+	seen := wanted && isTerminal(s.err)
 	return &screen{
-		w: s.err, style: styleOf(s.color, s.err),
-		live: wanted && isTerminal(s.err) && os.Getenv("TERM") != "dumb",
+		w: s.err, style: styleOf(s.color, s.err), summary: seen,
+		live: seen && os.Getenv("TERM") != "dumb" && !(records && isTerminal(s.out.w)),
 	}
 }
 
@@ -39,7 +43,7 @@ const eraseLine = "\r\x1b[K"
 // taskLine passes on a line that a task wrote, with the index of its input.
 func (s *screen) taskLine(l pool.StderrLine) {
 	text := l.Text
-	if s.live {
+	if s.summary {
 		text = oneLine(text) // it must not move the cursor
 	}
 	prefix := ""

@@ -259,6 +259,21 @@ func TestMapOnTerminal(t *testing.T) {
 	}
 }
 
+// Where records go to the terminal too, they are not mixed with progress.
+func TestRecordsOnTerminal(t *testing.T) {
+	t.Parallel()
+	built := build(t)
+	input := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(input, []byte("[1]\n[600]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v := startTerminal(t, 400, 24, built.Spider, "map", "--package-dir", built.Packages, "--input", input, "misbehave", "sleep_ms")
+	v.end(t)
+	if screen := v.screen(); !regexp.MustCompile(`^\{"index":0,[^\n]+\}\n\{"index":1,[^\n]+\}\nspider: 2 done in [0-9.]+m?s, [0-9.,]+/s; the slowest, input 1, took [0-9.]+m?s$`).MatchString(screen) {
+		t.Errorf("screen\n%s", screen)
+	}
+}
+
 // What tasks print scrolls by above the line of progress, and cannot move the cursor.
 func TestTaskLinesOnTerminal(t *testing.T) {
 	t.Parallel()
