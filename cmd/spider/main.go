@@ -36,9 +36,11 @@ import (
 // commands is the grammar: one field per command, each with a Run method that
 // takes *streams.
 type commands struct {
-	Run     runCommand     `cmd:"" help:"Run one task and print its results."`
-	Bench   benchCommand   `cmd:"" help:"Measure what a call costs beyond the task."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Run      runCommand      `cmd:"" help:"Run one task and print its results."`
+	Inspect  inspectCommand  `cmd:"" help:"Say what a package is, what it can do, and whether it loads."`
+	Packages packagesCommand `cmd:"" help:"List the packages of a directory, and whether they load."`
+	Bench    benchCommand    `cmd:"" help:"Measure what a call costs beyond the task."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
 const description = `Run tasks of native packages.

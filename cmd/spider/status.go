@@ -29,7 +29,7 @@ const (
 //	*usageError                            statusUsage
 //	*pool.TimeoutError                     statusTimeout
 //	*pool.CrashError, died of a signal     statusSignal + n
-//	*signalError                           statusSignal + n
+//	*signalError, *interruptError          statusSignal + n
 //	all else                               statusUnusable
 //
 // All else is: the other kinds of *pool.ExecutorError, a *pool.CrashError
@@ -42,6 +42,7 @@ func statusOf(err error) int {
 		timeout  *pool.TimeoutError
 		crash    *pool.CrashError
 		signaled *signalError
+		stopped  *interruptError
 	)
 	switch {
 	case err == nil:
@@ -56,6 +57,8 @@ func statusOf(err error) int {
 		return statusSignal + int(crash.Exit.Signal)
 	case errors.As(err, &signaled):
 		return statusSignal + int(signaled.signal)
+	case errors.As(err, &stopped):
+		return statusSignal + int(stopped.signal)
 	}
 	return statusUnusable
 }
