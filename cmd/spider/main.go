@@ -39,6 +39,7 @@ type commands struct {
 	Run      runCommand      `cmd:"" help:"Run one task and print its results."`
 	Inspect  inspectCommand  `cmd:"" help:"Say what a package is, what it can do, and whether it loads."`
 	Packages packagesCommand `cmd:"" help:"List the packages of a directory, and whether they load."`
+	New      newCommand      `cmd:"" help:"Write a new package that builds, is tested and has a task."`
 	Bench    benchCommand    `cmd:"" help:"Measure what a call costs beyond the task."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
