@@ -42,8 +42,8 @@ Examples:
     spider inspect ./target/release/libwordcount.so
     spider inspect --json logsearch | jq .description.tasks
 
-Exit status: 0 the executor takes it; 2 wrong usage; 125 it does not, or there is no
-such package.`
+Exit status: 0 the executor takes it; 1 it does not; 2 wrong usage; 125 that could not be
+found out: there is no such package, or no executor.`
 }
 
 // Validate is called by kong, before Run.
@@ -86,8 +86,12 @@ func (c *inspectCommand) Run(s *streams) error {
 		if err != nil {
 			return err
 		}
-		if r.Verdict == inspect.Refused || named && r.Misplaced != "" || r.Verdict == inspect.NotTried && !c.Static {
-			refused = cmp.Or(refused, error(&refusedError{path, cmp.Or(r.Reason, r.Misplaced)}))
+		switch {
+		case refused != nil:
+		case r.Verdict == inspect.Refused, named && r.Misplaced != "":
+			refused = &noError{fmt.Sprintf("%s cannot be used: %s", path, cmp.Or(r.Reason, r.Misplaced))}
+		case r.Verdict == inspect.NotTried && !c.Static:
+			refused = fmt.Errorf("%s was not tried: %s", path, r.Reason)
 		}
 	}
 	if problem != "" && refused == nil {
@@ -105,11 +109,6 @@ func (p *places) options(static bool, timeout time.Duration) (o inspect.Options,
 	}
 	return o, dir
 }
-
-// refusedError says why a file is not taken.
-type refusedError struct{ path, reason string }
-
-func (e *refusedError) Error() string { return fmt.Sprintf("%s cannot be used: %s", e.path, e.reason) }
 
 // target finds the files that are meant by what was typed; named tells that it was a
 // package's name. The program comes first where there are both, as it is preferred.

@@ -40,6 +40,8 @@ type commands struct {
 	Inspect  inspectCommand  `cmd:"" help:"Say what a package is, what it can do, and whether it loads."`
 	Packages packagesCommand `cmd:"" help:"List the packages of a directory, and whether they load."`
 	New      newCommand      `cmd:"" help:"Write a new package that builds, is tested and has a task."`
+	Build    buildCommand    `cmd:"" help:"Build a package and put it in place."`
+	Doctor   doctorCommand   `cmd:"" help:"Look at all that packages need, and say what to do."`
 	Bench    benchCommand    `cmd:"" help:"Measure what a call costs beyond the task."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

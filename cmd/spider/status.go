@@ -26,6 +26,7 @@ const (
 //
 //	nil                                    statusDone
 //	*pool.ExecutorError, TaskError         statusTask
+//	*noError                               statusTask
 //	*usageError                            statusUsage
 //	*pool.TimeoutError                     statusTimeout
 //	*pool.CrashError, died of a signal     statusSignal + n
@@ -43,11 +44,14 @@ func statusOf(err error) int {
 		crash    *pool.CrashError
 		signaled *signalError
 		stopped  *interruptError
+		no       *noError
 	)
 	switch {
 	case err == nil:
 		return statusDone
 	case errors.As(err, &answered) && answered.Kind == pool.TaskError:
+		return statusTask
+	case errors.As(err, &no):
 		return statusTask
 	case errors.As(err, &usage):
 		return statusUsage
