@@ -303,6 +303,10 @@ func (r *Report) start(ctx context.Context, o Options) error {
 		r.Silence = "it does not describe itself" + said(&run)
 	}
 	r.Name = r.Place
+	if run.Cut == nil && run.Status.Exited() && run.Status.ExitStatus() == 1 && r.Build.Spider {
+		r.Verdict, r.Reason = Refused, run.Reason()
+		return nil
+	}
 	if r.Description != nil {
 		r.ABI, r.Name = r.Description.ABI, cmp.Or(r.Description.Name, r.Place)
 	}

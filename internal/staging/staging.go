@@ -137,7 +137,7 @@ func Build(ctx context.Context, cfg Config) (_ []Staged, err error) {
 }
 
 // scratchPattern names scratch folders: hidden from those who list packages.
-const scratchPattern = ".build-"
+const scratchPattern = ".spider-build-"
 
 // scratchFolder makes a folder for one build, in the same file system as the package's
 // place. It is locked, so that one whose build was killed can be told, and is removed.
