@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -70,6 +69,13 @@ type Config struct {
 	// MaxFrame is the largest request or answer, in bytes. 0: 8 MiB, which is
 	// what every executor takes.
 	MaxFrame int
+
+	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
+	// shared memory instead of in a frame: from 16 KiB on, with executors that can. What
+	// cannot, a *[TooLargeError] tells of what is over MaxFrame. The memory is taken as
+	// it is needed, and given back a second after it was last. 0: MaxFrame. Negative:
+	// there is no shared memory.
+	MaxPayload int
 
 	// Limits are what executors may use of the machine.
 	Limits Limits
@@ -181,6 +187,12 @@ func (cfg Config) complete() (Config, error) {
 	case cfg.Spares < 0:
 		cfg.Spares = 0
 	}
+	if cfg.MaxFrame == 0 {
+		cfg.MaxFrame = protocol.DefaultMaxFrame
+	}
+	if cfg.MaxPayload == 0 {
+		cfg.MaxPayload = cfg.MaxFrame
+	}
 	if cfg.StartTimeout == 0 {
 		cfg.StartTimeout = defaultStartTimeout
 	}
@@ -189,5 +201,3 @@ func (cfg Config) complete() (Config, error) {
 	}
 	return cfg, nil
 }
-
-var errNoExecutor = errors.New("Config.Executor is not set, and the package is not staged as a program")
