@@ -31,7 +31,7 @@ type room struct {
 // rooms are all packages of this module. Arrows go down only; a new package
 // needs a line here, and an import that is missing here needs a reason.
 var rooms = map[string]room{
-	"cmd/spider": {imports: []string{"internal/catalog", "internal/doctor", "internal/inspect", "internal/record", "internal/scaffold", "internal/staging", "pool", "internal/bench", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
+	"cmd/spider": {imports: []string{"internal/catalog", "internal/doctor", "internal/inspect", "internal/record", "internal/scaffold", "internal/staging", "internal/typecheck", "pool", "internal/bench", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
 	"cmd/spider-task-executor": {imports: []string{"internal/executor", "internal/loader"}},
 
@@ -51,6 +51,8 @@ var rooms = map[string]room{
 	"internal/throwaway": {pure: true},
 
 	"internal/bench": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/protocol", "internal/wire", "internal/tasktest/instrument"}, pure: true},
+
+	"internal/typecheck": {imports: []string{"tdl", "internal/msgpack"}, pure: true},
 
 	"internal/record": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
