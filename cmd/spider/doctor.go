@@ -66,12 +66,20 @@ func (c *doctorCommand) Run(s *streams) error {
 }
 
 func printFindings(s *streams, findings []doctor.Finding) {
+	st := styleOf(s.color, s.out.w)
 	width := 0
 	for _, f := range findings {
 		width = max(width, len(oneLine(f.Check)))
 	}
 	for _, f := range findings {
-		fmt.Fprintf(s.out, "%-4s  %-*s  %s\n", f.Level, width, oneLine(f.Check), abridgeTo(oneLine(f.Found), 200))
+		level := fmt.Sprintf("%-4s", f.Level)
+		switch f.Level {
+		case doctor.Fail:
+			level = st.red(level)
+		case doctor.Note:
+			level = st.bold(level)
+		}
+		fmt.Fprintf(s.out, "%s  %-*s  %s\n", level, width, oneLine(f.Check), abridgeTo(oneLine(f.Found), 200))
 		if f.Advice != "" {
 			fmt.Fprintf(s.out, "%-4s  %-*s  -> %s\n", "", width, "", oneLine(f.Advice))
 		}

@@ -16,7 +16,7 @@ import (
 // timeout(1), env(1) and the shell.
 var exitStatuses = []struct{ status, meaning string }{
 	{"0", "done"},
-	{"1", "the task returned an error, refused its arguments, or is not in the package"},
+	{"1", "the task returned an error, refused its arguments, or is not in the package; of other commands: the answer is no, such as a package that does not build or does not load"},
 	{"2", "wrong usage: the command line, the configuration, or arguments that are no JSON or not of the task's types; nothing ran"},
 	{"124", "no answer within `--timeout`; the task was killed"},
 	{"125", "no answer to be had: there is no executor or no such package, it cannot be loaded, it exited or wrote nonsense instead of answering; or the results could not be written to stdout"},
