@@ -39,6 +39,7 @@ func TestFile(t *testing.T) {
 		library(t, "other_name"):            {Loads, "", "declared_name", "DIR/declared_name/libdeclared_name.so", false, ""},
 		library(t, "empty_name"):            {Refused, "is empty", "", "", false, ""},
 		library(t, "wrong_major"):           {Refused, "9.8.7", "", "", false, ""},
+		library(t, "no_version"):            {Refused, "__spider_tdl_package_get_version", "", "", false, ""},
 		library(t, "no_execute"):            {Refused, "__spider_tdl_package_execute", "no_execute", "", false, ""},
 		library(t, "init_fails"):            {Refused, "init refuses", "init_fails", "", false, ""},
 		library(t, "init_crashes"):          {Refused, "SIGSEGV (segmentation fault) in its init function", "init_crashes", "", false, ""},
@@ -64,6 +65,9 @@ func TestFile(t *testing.T) {
 				r.Usable() != (want.verdict == Loads && want.misplaced == "") {
 				t.Errorf("verdict %q, reason %q, name %q, misplaced %q, silence %q, %v; want %+v",
 					r.Verdict, r.Reason, r.Name, r.Misplaced, r.Silence, r.Description, want)
+			}
+			if r.ABI != "" && !strings.Contains(r.ABI, ".") || r.ABI == "0.0.0" {
+				t.Errorf("ABI %q", r.ABI)
 			}
 			if r.Description == nil && r.Silence == "" {
 				t.Error("no description, and no reason")

@@ -47,7 +47,9 @@ func Examine(path string, tell func(executor.Finding)) {
 	}
 	if !step(executor.StepVersion, func(f *executor.Finding) error {
 		version, failure := declaredVersion(handle, name)
-		f.Value = version.String()
+		if failure == nil || failure.Variant == protocol.IncompatibleVersion {
+			f.Value = version.String()
+		}
 		return asError(failure)
 	}) {
 		return
