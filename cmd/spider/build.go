@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -48,8 +49,7 @@ func (c *buildCommand) Run(s *streams) error {
 	ctx, stop := interruptible()
 	defer stop()
 	o, dir := c.options(false, c.Timeout)
-	log := &buildLog{quiet: c.Quiet}
-	log.to = s.err
+	log := &buildLog{to: s.err, quiet: c.Quiet}
 	cfg := staging.Config{
 		Source:     c.Dir,
 		Program:    c.SelfHosted,
@@ -62,9 +62,11 @@ func (c *buildCommand) Run(s *streams) error {
 	if c.Lang != "auto" {
 		cfg.Lang = scaffold.Language(c.Lang)
 	}
-	if cfg.Executor == "" && !c.SelfHosted {
-		_, _, err := c.find()
-		return err
+	if info, err := os.Stat(c.Dir); err == nil && info.IsDir() && !c.SelfHosted {
+		// Before it is built for nothing.
+		if _, _, err := c.find(); err != nil {
+			return err
+		}
 	}
 	staged, err := staging.Build(ctx, cfg)
 	for _, f := range staged {

@@ -2,15 +2,14 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"go/version"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"errors"
-	"go/version"
 
 	"github.com/spider-go/spider/internal/inspect"
 	"github.com/spider-go/spider/internal/scaffold"

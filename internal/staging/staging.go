@@ -47,14 +47,15 @@ type Staged struct {
 	Replaced bool            // there was another one
 }
 
-// RefusedError says that what was built is no package that loads. Nothing was replaced.
+// RefusedError says that what was built, or given, is no package that loads. Nothing was
+// replaced.
 type RefusedError struct {
 	Form   inspect.Form
 	Reason string
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("the %s was built, but cannot be used: %s. Nothing was replaced", e.Form, e.Reason)
+	return fmt.Sprintf("the %s cannot be used: %s. Nothing was replaced", e.Form, e.Reason)
 }
 
 // UsageError says that what was asked for is not possible.
@@ -189,16 +190,19 @@ func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// try loads what was built. What cannot be tried is refused too.
+// try loads what was built. What cannot be tried is not put in place either.
 func try(ctx context.Context, cfg Config, path string) (*inspect.Report, error) {
 	r, err := inspect.File(ctx, path, inspect.Options{Executor: cfg.Executor, Missing: cfg.Missing, Timeout: cfg.Timeout})
 	if err != nil {
 		return nil, err
 	}
-	if r.Verdict != inspect.Loads {
+	switch r.Verdict {
+	case inspect.Loads:
+		return r, nil
+	case inspect.Refused:
 		return nil, &RefusedError{r.Form, r.Reason}
 	}
-	return r, nil
+	return nil, fmt.Errorf("the %s was not tried, and nothing was replaced: %s", r.Form, r.Reason)
 }
 
 // place renames the file to where it belongs. The bytes are on the disk before the name
