@@ -72,7 +72,7 @@ type Config struct {
 	MaxFrame int
 
 	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
-	// shared memory instead of in a frame: from 16 KiB on, with executors that can. What
+	// shared memory instead of in a frame: from 8 KiB on, with executors that can. What
 	// cannot, a *[TooLargeError] tells of what is over MaxFrame. The memory is taken as
 	// it is needed, and given back a second after it was last. 0: MaxFrame. Negative:
 	// there is no shared memory.

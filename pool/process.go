@@ -46,7 +46,7 @@ type ProcessConfig struct {
 	MaxFrame int
 
 	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
-	// shared memory instead of in a frame: from 16 KiB on, if the executor can (ours
+	// shared memory instead of in a frame: from 8 KiB on, if the executor can (ours
 	// can, and so can packages that are programs). The memory is taken as it is
 	// needed, and given back a second after it was last. 0: MaxFrame. Negative: there
 	// is no shared memory.
