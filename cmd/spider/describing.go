@@ -33,13 +33,20 @@ type describing struct {
 	remembered  bool
 }
 
+// undescribed is a package that is not asked.
+func undescribed() *describing {
+	d := &describing{done: make(chan struct{}), cancel: func() {}}
+	close(d.done)
+	return d
+}
+
 // describe starts it, if it is not remembered. stop must be called.
 func describe(from catalog.Source, name string) *describing {
-	d := &describing{from: from, name: name, done: make(chan struct{}), cancel: func() {}}
+	d := undescribed()
+	d.from, d.name = from, name
 	earlier, ok := recall(from, name)
 	if ok {
 		d.description, d.remembered = earlier.Description, true
-		close(d.done)
 		return d
 	}
 	d.ask(earlier)

@@ -20,6 +20,7 @@ type runCommand struct {
 	Timeout  time.Duration `placeholder:"30s" help:"Kill the task if it has not answered by then. Default: 0, no limit, as a task may run for hours."`
 	ArgsFile string        `placeholder:"FILE" complete:"file" help:"Read the arguments from FILE, or from stdin for -, as one JSON array of them."`
 	JSON     bool          `help:"Print one JSON object instead of the results: outcome, results or error, times, executor. Also if the task fails."`
+	Check    bool          `default:"true" negatable:"" help:"Check the arguments against the package's description before anything runs, and give hints by it. Default: yes."`
 	places
 
 	Package string `arg:"" help:"The package's name."`
@@ -37,6 +38,7 @@ and printed as strings.
 
 Where the package describes its tasks, the arguments are checked before anything
 runs: a wrong one is told by its position, its name and the type that it should have.
+With --no-check they are left to the task.
 
 A package that is a program of its own, DIR/NAME/NAME, runs without an executor,
 unless --executor names one.
@@ -133,10 +135,13 @@ func (c *runCommand) call(s *streams, call *call) error {
 	if os.Getenv("SPIDER_CORE_DUMPS") == "on" {
 		cfg.Limits.Cores = -1 // what spider itself may
 	}
-	describing := describe(catalog.Source{
-		Dir: packageDir, Executor: executor, PreferLibrary: c.Executor != "",
-		Timeout: describePatience,
-	}, c.Package)
+	describing := undescribed()
+	if c.Check {
+		describing = describe(catalog.Source{
+			Dir: packageDir, Executor: executor, PreferLibrary: c.Executor != "",
+			Timeout: describePatience,
+		}, c.Package)
+	}
 	defer describing.stop()
 	if describing.remembered {
 		// At once, and without an executor if they are refused.

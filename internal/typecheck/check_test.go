@@ -226,3 +226,23 @@ func TestMessagesAreBounded(t *testing.T) {
 		t.Errorf("%d bytes", len(err.Error()))
 	}
 }
+
+// A megabyte as a list of integers, and as many small structs.
+func BenchmarkCheck(b *testing.B) {
+	for _, c := range []struct{ name, typ, elem string }{
+		{"bytes", "List<uint8>", "200"},
+		{"structs", "List<Point>", `{"x":1,"y":2}`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			checker := described(b, strings.Replace(geometry, "TYPE", c.typ, 1))
+			args := encode(b, "["+strings.Repeat(c.elem+",", 1<<19)+c.elem+"]")
+			b.SetBytes(int64(len(args[0])))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := checker.Check("t", args); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
