@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spider-go/spider/internal/batch"
@@ -166,9 +165,8 @@ func (c *mapCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	stop := catchStop()
-	ctx, cancel := stop.cancels(c.Package, c.Task)
-	defer cancel()
+	ctx, release := interruptible()
+	defer release()
 
 	cfg := batch.Config{
 		Package: c.Package, Task: c.Task, Arguments: arguments,
@@ -415,7 +413,7 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 		if s.Failed == 0 {
 			return nil
 		}
-		return &inputsError{fmt.Sprintf("%s of %s failed: %s", grouped(s.Failed), grouped(s.Done), causes(s))}
+		return &noError{fmt.Sprintf("%s of %s failed: %s", grouped(s.Failed), grouped(s.Done), causes(s))}
 	}
 	var other *batch.OtherInputsError
 	if errors.As(err, &other) {
@@ -430,7 +428,7 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	var stopped *batch.StoppedError
 	first := errors.As(err, &stopped) && errors.Is(err, batch.ErrFailFast)
 	if first {
-		err = &inputsError{fmt.Sprintf("stopped as input %d has failed (--fail-fast)", stopped.Index)}
+		err = &noError{fmt.Sprintf("stopped as input %d has failed (--fail-fast)", stopped.Index)}
 	}
 	if s.Done == 0 && r.skipped() == 0 {
 		return &unfinishedError{err, ""}
@@ -483,38 +481,6 @@ func (r *mapRun) howToResume() string {
 	return "; go on with the same command"
 }
 
-// shellWord quotes a word if it needs that.
-func shellWord(word string) string {
-	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") == "" {
-		return word
-	}
-	return shellQuote(word)
-}
-
-// cancels returns a context that ends with a signal, which is its cause: a
-// *signalError. A second signal has its usual meaning.
-func (s *stop) cancels(pkg, task string) (ctx context.Context, release func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	go func() {
-		select {
-		case caught := <-s.signals:
-			s.release()
-			sig, _ := caught.(syscall.Signal)
-			cancel(&signalError{pkg, task, sig})
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		s.release()
-		cancel(nil)
-	}
-}
-
-// inputsError says that some inputs have failed.
-type inputsError struct{ message string }
-
-func (e *inputsError) Error() string { return e.message }
-
 // unfinishedError says that a map has ended early, what is done, and how to go on.
 type unfinishedError struct {
 	err  error
@@ -522,14 +488,9 @@ type unfinishedError struct {
 }
 
 func (e *unfinishedError) Error() string {
-	why := e.err.Error()
-	var signaled *signalError
-	if errors.As(e.err, &signaled) {
-		why = (&signalError{signal: signaled.signal}).Error() // without the task
-	}
 	if e.done == "" {
-		return why
+		return e.err.Error()
 	}
-	return why + ": " + e.done
+	return e.err.Error() + ": " + e.done
 }
 func (e *unfinishedError) Unwrap() error { return e.err }

@@ -16,7 +16,7 @@ import (
 // timeout(1), env(1) and the shell.
 var exitStatuses = []struct{ status, meaning string }{
 	{"0", "done"},
-	{"1", "the task returned an error, refused its arguments, or is not in the package; of `spider map`: some inputs failed; of `spider top`: no map runs"},
+	{"1", "the task returned an error, refused its arguments, or is not in the package; of other commands: the answer is no, such as a package that does not build or load, or inputs of `spider map` that failed"},
 	{"2", "wrong usage: the command line, the configuration, or arguments that are no JSON or not of the task's types; nothing ran"},
 	{"124", "no answer within `--timeout`; the task was killed"},
 	{"125", "no answer to be had: there is no executor or no such package, it cannot be loaded, it exited or wrote nonsense instead of answering; or the results could not be written to stdout"},
@@ -65,12 +65,12 @@ const (
 //
 //	nil                                    statusDone
 //	*pool.ExecutorError, TaskError         statusTask
-//	*inputsError, *noMapError              statusTask
+//	*noError                               statusTask
 //	*unfinishedError                       as of what is in it, but for deaths: statusUnusable
 //	*usageError                            statusUsage
 //	*pool.TimeoutError                     statusTimeout
 //	*pool.CrashError, died of a signal     statusSignal + n
-//	*signalError                           statusSignal + n
+//	*signalError, *interruptError          statusSignal + n
 //	all else                               statusUnusable
 //
 // All else is: the other kinds of *pool.ExecutorError, a *pool.CrashError
@@ -83,8 +83,8 @@ func statusOf(err error) int {
 		timeout  *pool.TimeoutError
 		crash    *pool.CrashError
 		signaled *signalError
-		inputs   *inputsError
-		noMap    *noMapError
+		stopped  *interruptError
+		no       *noError
 		early    *unfinishedError
 	)
 	switch {
@@ -94,7 +94,7 @@ func statusOf(err error) int {
 		return statusUnusable // no task's, which would be in a record
 	case errors.As(err, &answered) && answered.Kind == pool.TaskError:
 		return statusTask
-	case errors.As(err, &inputs), errors.As(err, &noMap):
+	case errors.As(err, &no):
 		return statusTask
 	case errors.As(err, &usage):
 		return statusUsage
@@ -104,6 +104,8 @@ func statusOf(err error) int {
 		return statusSignal + int(crash.Exit.Signal)
 	case errors.As(err, &signaled):
 		return statusSignal + int(signaled.signal)
+	case errors.As(err, &stopped):
+		return statusSignal + int(stopped.signal)
 	}
 	return statusUnusable
 }
@@ -182,14 +184,11 @@ func (e *outputError) Unwrap() error { return e.err }
 
 // signalError says that spider itself was told to end.
 type signalError struct {
-	pkg, task string // what ran, "" if that was not one task
+	pkg, task string
 	signal    syscall.Signal
 }
 
 func (e *signalError) Error() string {
-	if e.task == "" {
-		return fmt.Sprintf("stopped by %v", pool.Exit{Signal: e.signal})
-	}
 	return fmt.Sprintf("task %s of package %s: stopped by %v", e.task, e.pkg, pool.Exit{Signal: e.signal})
 }
 

@@ -53,14 +53,12 @@ func (c *topCommand) Validate() error {
 	return nil
 }
 
-// noMapError says that there is nothing to watch.
-type noMapError struct{ pid int }
-
-func (e *noMapError) Error() string {
-	if e.pid == 0 {
-		return "no spider map of this user is running"
+// nothing says that there is nothing to watch.
+func (c *topCommand) nothing() error {
+	if c.PID == 0 {
+		return &noError{"no spider map of this user is running"}
 	}
-	return fmt.Sprintf("no spider map of this user with pid %d is running", e.pid)
+	return &noError{fmt.Sprintf("no spider map of this user with pid %d is running", c.PID)}
 }
 
 // Run watches.
@@ -70,7 +68,7 @@ func (c *topCommand) Run(s *streams) error {
 		return c.once(s)
 	}
 	if len(c.sockets()) == 0 {
-		return &noMapError{c.PID}
+		return c.nothing()
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -122,7 +120,7 @@ func (c *topCommand) once(s *streams) error {
 		found = true
 	}
 	if !found {
-		return &noMapError{c.PID}
+		return c.nothing()
 	}
 	return nil
 }
@@ -252,7 +250,7 @@ func (t *top) loop(ctx context.Context, s *streams, screen *fullScreen) error {
 			case syscall.SIGINT:
 				return nil
 			case syscall.SIGTERM, syscall.SIGHUP:
-				return &signalError{signal: sig.(syscall.Signal)}
+				return &interruptError{sig.(syscall.Signal)}
 			}
 		case <-look.C:
 			t.follow(ctx)
