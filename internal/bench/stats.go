@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -17,8 +18,21 @@ const (
 
 // Stats sums up the times of many calls.
 type Stats struct {
-	Count                   int64
-	Min, Avg, P50, P95, P99 time.Duration
+	Count int64         `json:"count"`
+	Min   time.Duration `json:"min_ns"`
+	Avg   time.Duration `json:"avg_ns"`
+	P50   time.Duration `json:"p50_ns"`
+	P95   time.Duration `json:"p95_ns"`
+	P99   time.Duration `json:"p99_ns"`
+}
+
+// Curve is the whole distribution of the times of many calls, for a chart.
+type Curve []CurvePoint
+
+// CurvePoint says that a Share of the calls, from 0 to below 1, took Time or less.
+type CurvePoint struct {
+	Share float64       `json:"share"`
+	Time  time.Duration `json:"time_ns"`
 }
 
 // Less returns the statistics of the same times, each of them d shorter. What
@@ -66,6 +80,20 @@ func (t *times) stats() Stats {
 	}
 }
 
+// curve has points at equal steps of nines: as many between 90 % and 99 % as between
+// 99 % and 99.9 %, up to the share that ten calls are outside of.
+func (t *times) curve() Curve {
+	const stepsPerNine = 25
+	var c Curve
+	for i := 0; ; i++ {
+		outside := math.Pow(10, -float64(i)/stepsPerNine)
+		if outside*float64(t.histogram.TotalCount()) < 10 {
+			return c
+		}
+		c = append(c, CurvePoint{Share: 1 - outside, Time: t.quantile(100 * (1 - outside))})
+	}
+}
+
 func (t *times) quantile(q float64) time.Duration {
 	// A histogram answers with the highest value of a bucket, and has no 0.
 	d := time.Duration(t.histogram.ValueAtQuantile(q))
@@ -73,4 +101,16 @@ func (t *times) quantile(q float64) time.Duration {
 		return t.least
 	}
 	return d
+}
+
+func (t *times) merge(other *times) {
+	n := other.histogram.TotalCount()
+	if n == 0 {
+		return
+	}
+	if t.histogram.TotalCount() == 0 || other.least < t.least {
+		t.least = other.least
+	}
+	t.sum += other.sum
+	t.histogram.Merge(other.histogram)
 }

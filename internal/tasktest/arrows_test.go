@@ -43,7 +43,8 @@ var rooms = map[string]room{
 	"tdl/cshared":             {imports: []string{"internal/timeslice", "tdl/internal/registered"}, cgo: true},
 	"tdl/internal/registered": {pure: true},
 
-	"internal/bench": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/protocol", "internal/wire", "internal/tasktest/instrument"}, pure: true},
+	"internal/bench":          {imports: []string{"pool", "tdl", "internal/protocol", "internal/tasktest/instrument", "internal/bench/workload"}, pure: true},
+	"internal/bench/workload": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
 	"internal/record": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
