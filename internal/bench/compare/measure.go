@@ -58,6 +58,7 @@ func kinds() ([]kind, error) {
 type settings struct {
 	rounds    int
 	block     time.Duration // about how long a block of calls takes
+	quantile  float64       // of the times of a round's calls, by which it is judged
 	threshold float64       // 0.05: what is slower by 5 % is a regression
 	alpha     float64       // the chance of a false alarm in the whole comparison
 }
@@ -75,7 +76,7 @@ var turns = []bool{false, true, true, false, true, false, false, true}
 // row is the outcome of one kind of call at one place.
 type row struct {
 	kind, place string
-	old, new    time.Duration // medians of the rounds' medians
+	old, new    time.Duration // medians of the rounds' quantiles
 	ratios      []float64     // new / old, by round
 	ratio       float64       // what lies behind them
 	low, high   float64       // the confidence interval
@@ -175,7 +176,7 @@ func oneRound(ctx context.Context, round int, old, new *side, kinds []kind, call
 			if err != nil {
 				return err
 			}
-			calls[i] = min(max(leastCalls, int(s.block/max(1, medianTime(times)))), mostCalls)
+			calls[i] = min(max(leastCalls, int(s.block/quantile(times, 0.5))), mostCalls)
 		}
 		var took [2][]time.Duration
 		for _, isNew := range turns {
@@ -189,16 +190,17 @@ func oneRound(ctx context.Context, round int, old, new *side, kinds []kind, call
 			}
 			took[it] = append(took[it], times...)
 		}
-		o, n := float64(medianTime(took[0])), float64(medianTime(took[1]))
+		o, n := float64(quantile(took[0], s.quantile)), float64(quantile(took[1], s.quantile))
 		rows[i].olds, rows[i].news = append(rows[i].olds, o), append(rows[i].news, n)
 		rows[i].ratios = append(rows[i].ratios, n/o)
 	}
 	return nil
 }
 
-func medianTime(times []time.Duration) time.Duration {
+// quantile is more than 0, and no more than a share q of times is below it.
+func quantile(times []time.Duration, q float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(times))
-	return max(1, sorted[len(sorted)/2])
+	return max(1, sorted[int(q*float64(len(sorted)))])
 }
 
 func medianOf(values []float64) time.Duration {
