@@ -86,8 +86,7 @@ func startShmEcho(program string, c *workload.Call, parentCPU, childCPU int) (*e
 }
 
 func startEcho(program string, args ...string) (*echo, error) {
-	e := &echo{cmd: exec.Command(program, args...)}
-	e.forget()
+	e := &echo{cmd: exec.Command(program, args...), total: newTimes(), inside: newTimes(), rest: newTimes()}
 	e.cmd.Stderr = os.Stderr
 	var err error
 	if e.in, err = e.cmd.StdinPipe(); err != nil {
@@ -107,19 +106,22 @@ func startEcho(program string, args ...string) (*echo, error) {
 	return e, nil
 }
 
-// forget drops what was measured.
-func (e *echo) forget() { e.total, e.inside, e.rest = newTimes(), newTimes(), newTimes() }
-
-func (e *echo) run(n int, keep bool) error {
+// calls makes n calls and returns what each took, and of it what the child says.
+func (e *echo) calls(n int) ([][2]uint64, error) {
 	if err := binary.Write(e.in, binary.NativeEndian, uint32(n)); err != nil {
-		return fmt.Errorf("the C echo: %w", err)
+		return nil, fmt.Errorf("the C echo: %w", err)
 	}
 	results := make([][2]uint64, n)
 	if err := binary.Read(e.out, binary.NativeEndian, results); err != nil {
-		return fmt.Errorf("the C echo: %w", err)
+		return nil, fmt.Errorf("the C echo: %w", err)
 	}
-	if !keep {
-		return nil
+	return results, nil
+}
+
+func (e *echo) run(n int, keep bool) error {
+	results, err := e.calls(n)
+	if err != nil || !keep {
+		return err
 	}
 	for _, r := range results {
 		total, inside := time.Duration(r[0]), time.Duration(r[1])

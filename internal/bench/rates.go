@@ -72,7 +72,7 @@ func (r *run) measureRate(ctx context.Context, n int) (rates []Rate, err error) 
 		if err != nil {
 			return nil, err
 		}
-		raters = append(raters, &pooled{pool: p, callers: n, call: c, all: newTimes()})
+		raters = append(raters, &pooled{pool: p, callers: make([][]time.Duration, n), call: c, all: newTimes()})
 		open = append(open, raters[len(raters)-1].close)
 	}
 	if r.bare.PipeEcho != "" {
@@ -111,37 +111,39 @@ func (r *run) measureRate(ctx context.Context, n int) (rates []Rate, err error) 
 // pooled is a pool with as many callers as executors.
 type pooled struct {
 	pool    *pool.Pool
-	callers int
+	callers [][]time.Duration // what the calls of each took in this turn; reused
 	call    *workload.Call
 	all     *times
 }
 
 func (p *pooled) run(ctx context.Context, d time.Duration, keep bool) (calls int64, took time.Duration, err error) {
-	var mu sync.Mutex
+	failed := make([]error, len(p.callers))
 	var callers sync.WaitGroup
 	begin := time.Now()
-	for range p.callers {
+	for i := range p.callers {
 		callers.Go(func() {
-			mine := newTimes()
-			var failed error
+			mine := p.callers[i][:0]
 			// One at least, so that each executor has its package loaded.
-			for first := true; failed == nil && (first || time.Since(begin) < d); first = false {
+			for len(mine) == 0 || failed[i] == nil && time.Since(begin) < d {
 				start := time.Now()
 				got, err := p.pool.Execute(ctx, p.call.Request)
-				mine.add(time.Since(start))
-				failed = checked(p.call, got, err)
+				mine = append(mine, time.Since(start))
+				failed[i] = checked(p.call, got, err)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			err = errors.Join(err, failed)
-			calls += mine.histogram.TotalCount()
-			if keep {
-				p.all.merge(mine)
-			}
+			p.callers[i] = mine
 		})
 	}
 	callers.Wait()
-	return calls, time.Since(begin), err
+	took = time.Since(begin)
+	for _, mine := range p.callers {
+		calls += int64(len(mine))
+		for _, d := range mine {
+			if keep {
+				p.all.add(d)
+			}
+		}
+	}
+	return calls, took, errors.Join(failed...)
 }
 
 func (p *pooled) times() *times { return p.all }
@@ -174,25 +176,24 @@ func (e *echoes) run(ctx context.Context, d time.Duration, keep bool) (calls int
 	if e.each > 0 {
 		n = max(1, int(d/e.each))
 	}
-	var mu sync.Mutex
+	results := make([][][2]uint64, len(e.list))
+	failed := make([]error, len(e.list))
 	var running sync.WaitGroup
 	begin := time.Now()
-	for _, one := range e.list {
-		one.forget()
-		running.Go(func() {
-			failed := one.run(n, true)
-			mu.Lock()
-			defer mu.Unlock()
-			err = errors.Join(err, failed)
-			if keep {
-				e.all.merge(one.total)
-			}
-		})
+	for i, one := range e.list {
+		running.Go(func() { results[i], failed[i] = one.calls(n) })
 	}
 	running.Wait()
 	took = time.Since(begin)
 	e.each = max(1, took/time.Duration(n))
-	return int64(n * len(e.list)), took, err
+	for _, all := range results {
+		for _, r := range all {
+			if keep {
+				e.all.add(time.Duration(r[0]))
+			}
+		}
+	}
+	return int64(n * len(e.list)), took, errors.Join(failed...)
 }
 
 func (e *echoes) times() *times { return e.all }

@@ -70,13 +70,14 @@ func (t *times) stats() Stats {
 	if n == 0 {
 		return Stats{}
 	}
+	at := t.quantiles(50, 95, 99)
 	return Stats{
 		Count: n,
 		Min:   t.least,
 		Avg:   t.sum / time.Duration(n),
-		P50:   t.quantile(50),
-		P95:   t.quantile(95),
-		P99:   t.quantile(99),
+		P50:   at[0],
+		P95:   at[1],
+		P99:   at[2],
 	}
 }
 
@@ -85,32 +86,29 @@ func (t *times) stats() Stats {
 func (t *times) curve() Curve {
 	const stepsPerNine = 25
 	var c Curve
+	var percents []float64
 	for i := 0; ; i++ {
 		outside := math.Pow(10, -float64(i)/stepsPerNine)
 		if outside*float64(t.histogram.TotalCount()) < 10 {
-			return c
+			break
 		}
-		c = append(c, CurvePoint{Share: 1 - outside, Time: t.quantile(100 * (1 - outside))})
+		c = append(c, CurvePoint{Share: 1 - outside})
+		percents = append(percents, 100*(1-outside))
 	}
+	for i, d := range t.quantiles(percents...) {
+		c[i].Time = d
+	}
+	return c
 }
 
-func (t *times) quantile(q float64) time.Duration {
-	// A histogram answers with the highest value of a bucket, and has no 0.
-	d := time.Duration(t.histogram.ValueAtQuantile(q))
-	if d <= 1 {
-		return t.least
+// quantiles are in one pass, as a histogram is large.
+func (t *times) quantiles(percents ...float64) []time.Duration {
+	all := make([]time.Duration, len(percents))
+	for i, value := range t.histogram.ValueAtPercentilesSlice(percents) {
+		// A histogram answers with the highest value of a bucket, and has no 0.
+		if all[i] = time.Duration(value); value <= 1 {
+			all[i] = t.least
+		}
 	}
-	return d
-}
-
-func (t *times) merge(other *times) {
-	n := other.histogram.TotalCount()
-	if n == 0 {
-		return
-	}
-	if t.histogram.TotalCount() == 0 || other.least < t.least {
-		t.least = other.least
-	}
-	t.sum += other.sum
-	t.histogram.Merge(other.histogram)
+	return all
 }

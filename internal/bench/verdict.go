@@ -147,7 +147,7 @@ func (r *Report) judgeFlat() {
 	grown := func(what string, first, last, limit float64, unit string) {
 		r.Verdicts = append(r.Verdicts, Verdict{
 			Aim: what + ", last less first", Place: "not pinned", Limit: limit, Value: last - first,
-			Outcome: within(last-first, limit), Figures: strings.TrimSpace(figure(first)+unit+" to "+figure(last)+unit),
+			Outcome: within(last-first, limit), Figures: strings.TrimSpace(figure(first) + unit + " to " + figure(last) + unit),
 		})
 	}
 	for _, p := range []struct {
