@@ -43,8 +43,10 @@ var rooms = map[string]room{
 	"tdl/cshared":             {imports: []string{"internal/timeslice", "tdl/internal/registered"}, cgo: true},
 	"tdl/internal/registered": {pure: true},
 
-	"internal/bench":          {imports: []string{"pool", "tdl", "internal/protocol", "internal/tasktest/instrument", "internal/bench/workload"}, pure: true},
-	"internal/bench/workload": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
+	"internal/bench":                {imports: []string{"pool", "tdl", "internal/protocol", "internal/tasktest/instrument", "internal/bench/workload"}, pure: true},
+	"internal/bench/compare":        {imports: []string{"internal/bench/workload", "internal/tasktest"}, testing: true},
+	"internal/bench/compare/worker": {imports: []string{"pool"}, testing: true},
+	"internal/bench/workload":       {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
 	"internal/record": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 

@@ -84,7 +84,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return fail(err)
 	}
 	return report(ctx, before, after, &settings{
-		rounds: *rounds, block: *block, quantile: *quantile, threshold: *percent / 100, alpha: 0.01,
+		rounds: *rounds, block: *block, warmUp: 25 * time.Millisecond, quantile: *quantile, threshold: *percent / 100, alpha: 0.01,
 	}, stdout, stderr)
 }
 

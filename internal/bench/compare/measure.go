@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -36,28 +39,38 @@ type kind struct {
 	name     string
 	call     workload.Call
 	byPool   bool
-	twoCores bool // is measured there too
+	twoCores bool   // is measured there too
+	inputs   string // the file that holds the call's
 }
 
-func kinds() ([]kind, error) {
+// kinds are all of them. Their inputs go into files in dir.
+func kinds(dir string) ([]kind, error) {
 	calls, err := workload.New()
 	if err != nil {
 		return nil, err
 	}
-	return []kind{
-		{"a call that does nothing", calls.NoOp, false, true},
-		{"the same through a pool", calls.NoOp, true, false},
-		{"100 strings", calls.Instrument, false, true},
-		{"64 KiB", calls.Echo(64 << 10), false, true},
-		{"1 MiB", calls.Echo(1 << 20), false, true},
-		{"4 MiB", calls.Echo(4 << 20), false, false},
-	}, nil
+	all := []kind{
+		{name: "a call that does nothing", call: calls.NoOp, twoCores: true},
+		{name: "the same through a pool", call: calls.NoOp, byPool: true},
+		{name: "100 strings", call: calls.Instrument, twoCores: true},
+		{name: "64 KiB", call: calls.Echo(64 << 10), twoCores: true},
+		{name: "1 MiB", call: calls.Echo(1 << 20), twoCores: true},
+		{name: "4 MiB", call: calls.Echo(4 << 20)},
+	}
+	for i := range all {
+		all[i].inputs = filepath.Join(dir, strconv.Itoa(i)+".inputs")
+		if err := os.WriteFile(all[i].inputs, all[i].call.Request.Inputs, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // settings say how to measure.
 type settings struct {
 	rounds    int
 	block     time.Duration // about how long a block of calls takes
+	warmUp    time.Duration // about how long calls of each kind are made before that
 	quantile  float64       // of the times of a round's calls, by which it is judged
 	threshold float64       // 0.05: what is slower by 5 % is a regression
 	alpha     float64       // the chance of a false alarm in the whole comparison
@@ -66,7 +79,6 @@ type settings struct {
 const (
 	leastCalls = 4 // of a block
 	mostCalls  = 4000
-	warmUp     = 25 * time.Millisecond // for each kind of call, at least
 )
 
 // turns are the order of the blocks of a round, true is the new side's: so a drift
@@ -110,7 +122,12 @@ func (r *row) judge(s *settings, tests int) {
 
 // compare measures both sides in turn, at one place after the other.
 func compare(ctx context.Context, old, new *side, s *settings, progress io.Writer) ([]*row, error) {
-	all, err := kinds()
+	dir, err := os.MkdirTemp("", "spider-compare-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	all, err := kinds(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +184,7 @@ func oneRound(ctx context.Context, round int, old, new *side, kinds []kind, call
 	}
 	for i, k := range kinds {
 		for _, w := range workers {
-			if err := w.warm(k.name); err != nil {
+			if err := w.warm(k.name, s.warmUp); err != nil {
 				return err
 			}
 		}
@@ -251,7 +268,7 @@ func (w *worker) prepare(kinds []kind, childCPU int) error {
 		r := &k.call.Request
 		if _, err := w.do(map[string]any{"call": map[string]any{
 			"name": k.name, "by_pool": k.byPool, "package": r.Package, "task": r.Task,
-			"context": r.Context, "inputs": r.Inputs, "want": k.call.Want,
+			"context": r.Context, "inputs": k.inputs,
 		}}); err != nil {
 			return err
 		}
@@ -260,8 +277,8 @@ func (w *worker) prepare(kinds []kind, childCPU int) error {
 }
 
 // warm makes calls for a moment: the first load the package, the next fill caches.
-func (w *worker) warm(name string) error {
-	for n, start := leastCalls, time.Now(); time.Since(start) < warmUp; n = min(2*n, mostCalls) {
+func (w *worker) warm(name string, d time.Duration) error {
+	for n, start := leastCalls, time.Now(); n == leastCalls || time.Since(start) < d; n = min(2*n, mostCalls) {
 		if _, err := w.run(name, n); err != nil {
 			return err
 		}

@@ -42,15 +42,14 @@ type startOrder struct {
 	CPU        int    `json:"cpu"` // for the executor that is called by its handle; -1: not pinned
 }
 
-// callOrder is one kind of call and its only right answer.
+// callOrder is one kind of call. Its only right answer is its inputs.
 type callOrder struct {
 	Name    string `json:"name"`
 	ByPool  bool   `json:"by_pool"` // else by the handle on one process
 	Package string `json:"package"`
 	Task    string `json:"task"`
 	Context []byte `json:"context"`
-	Inputs  []byte `json:"inputs"`
-	Want    []byte `json:"want"`
+	Inputs  string `json:"inputs"` // the file that holds them
 }
 
 // runOrder has calls made.
@@ -70,7 +69,7 @@ const callTimeout = 10 * time.Second
 func main() {
 	// One processor would be taken away in every system call that waits.
 	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
-	w := &worker{calls: map[string]*callOrder{}}
+	w := &worker{calls: map[string]call{}}
 	err := w.serve(bufio.NewReader(os.Stdin), json.NewEncoder(os.Stdout))
 	if err := errors.Join(err, w.close()); err != nil {
 		fmt.Fprintln(os.Stderr, "worker:", err)
@@ -81,7 +80,12 @@ func main() {
 type worker struct {
 	process *pool.Process
 	pool    *pool.Pool
-	calls   map[string]*callOrder
+	calls   map[string]call
+}
+
+type call struct {
+	byPool  bool
+	request pool.Request
 }
 
 func (w *worker) serve(in *bufio.Reader, out *json.Encoder) error {
@@ -112,8 +116,7 @@ func (w *worker) do(o *order) ([]time.Duration, error) {
 	case o.Start != nil:
 		return nil, w.start(o.Start)
 	case o.Call != nil:
-		w.calls[o.Call.Name] = o.Call
-		return nil, nil
+		return nil, w.define(o.Call)
 	case o.Run != nil:
 		return w.run(o.Run)
 	}
@@ -143,21 +146,26 @@ func (w *worker) start(o *startOrder) (err error) {
 	return err
 }
 
+func (w *worker) define(o *callOrder) error {
+	inputs, err := os.ReadFile(o.Inputs)
+	w.calls[o.Name] = call{o.ByPool, pool.Request{Package: o.Package, Task: o.Task, Context: o.Context, Inputs: inputs}}
+	return err
+}
+
 func (w *worker) run(o *runOrder) ([]time.Duration, error) {
-	c := w.calls[o.Name]
-	if c == nil || w.process == nil {
+	c, known := w.calls[o.Name]
+	if !known || w.process == nil {
 		return nil, fmt.Errorf("no call %q, or nothing started", o.Name)
 	}
-	request := pool.Request{Package: c.Package, Task: c.Task, Context: c.Context, Inputs: c.Inputs}
 	times := make([]time.Duration, o.Calls)
 	for i := range times {
 		var result pool.Result
 		var err error
 		start := time.Now()
-		if c.ByPool {
-			result, err = w.pool.Execute(context.Background(), request)
+		if c.byPool {
+			result, err = w.pool.Execute(context.Background(), c.request)
 		} else {
-			result, err = w.process.Execute(request, callTimeout)
+			result, err = w.process.Execute(c.request, callTimeout)
 		}
 		times[i] = time.Since(start)
 		if err != nil {
@@ -165,8 +173,8 @@ func (w *worker) run(o *runOrder) ([]time.Duration, error) {
 		}
 		// To compare a large answer fills the caches.
 		look := i == 0 || i == o.Calls-1
-		if len(result.Outputs) != len(c.Want) || look && !bytes.Equal(result.Outputs, c.Want) {
-			return nil, fmt.Errorf("wrong answer from %s", c.Task)
+		if len(result.Outputs) != len(c.request.Inputs) || look && !bytes.Equal(result.Outputs, c.request.Inputs) {
+			return nil, fmt.Errorf("wrong answer from %s", c.request.Task)
 		}
 	}
 	return times, nil
