@@ -84,6 +84,7 @@ type listed struct {
 	ImportPath string
 	Imports    []string
 	Deps       []string
+	Foreign    []string `json:"-"` // what it links, of this module or not
 	CgoFiles   []string
 	CFiles     []string
 }
@@ -128,6 +129,7 @@ func house(t *testing.T) map[string]listed {
 		} else if err != nil {
 			t.Fatal(err)
 		}
+		p.Foreign = p.Deps
 		p.Imports, p.Deps = ours(p.Imports), ours(p.Deps)
 		packages[strings.TrimPrefix(p.ImportPath, prefix)] = p
 	}
@@ -165,6 +167,18 @@ func TestArrows(t *testing.T) {
 	for path := range rooms {
 		if _, ok := packages[path]; !ok {
 			t.Errorf("the table of rooms has %s, which does not exist", path)
+		}
+	}
+}
+
+// Charts are drawn by what draws reports, and linked by nothing else.
+func TestCharts(t *testing.T) {
+	t.Parallel()
+	drawing := []string{"internal/bench", "cmd/spider"}
+	for path, p := range house(t) {
+		draws := slices.ContainsFunc(p.Foreign, func(dep string) bool { return strings.HasPrefix(dep, "gonum.org/") })
+		if draws != slices.Contains(drawing, path) {
+			t.Errorf("%s links the library for charts: %t", path, draws)
 		}
 	}
 }
