@@ -167,8 +167,12 @@ var behaviours = map[string]func(){
 	},
 }
 
-// lingers is the grandchild's behaviour, which no test starts itself.
-const lingers = "lingers"
+// lingers and floods are behaviours of grandchildren, which no test starts itself: one
+// does nothing, one writes to stderr without pause.
+const (
+	lingers = "lingers"
+	floods  = "floods"
+)
 
 // asTold is an executor that is faultless but for what its task's name says.
 const asTold = "does what its task says"
@@ -246,11 +250,15 @@ func obey(e *protocol.Execute) protocol.Outcome {
 	case "dir":
 		dir, _ := os.Getwd()
 		return text(dir)
-	case "fork", "fork setsid":
+	case "fork", "fork setsid", "fork flood", "fork setsid flood":
+		child := lingers
+		if strings.HasSuffix(name, "flood") {
+			child = floods
+		}
 		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = append(os.Environ(), envBehaviour+"="+lingers)
+		cmd.Env = append(os.Environ(), envBehaviour+"="+child)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: name == "fork setsid"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: strings.HasPrefix(name, "fork setsid")}
 		if err := cmd.Start(); err != nil {
 			return text(err.Error())
 		}
@@ -264,8 +272,16 @@ func behave(name string) {
 	if name != "chaos" {
 		time.AfterFunc(5*time.Minute, func() { os.Exit(99) })
 	}
-	if name == lingers {
+	switch name {
+	case lingers:
 		hang()
+	case floods:
+		much := bytes.Repeat([]byte("\n"), 64<<10)
+		for {
+			if _, err := os.Stderr.Write(much); err != nil {
+				os.Exit(0)
+			}
+		}
 	}
 	b, ok := behaviours[name]
 	if !ok {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -37,8 +38,8 @@ func (b *breaker) failed(now time.Time, err error) {
 func (b *breaker) succeeded() { *b = breaker{} }
 
 // wait is how long to wait before the next attempt; refused tells not to wait, but to
-// give up. When the time is over one attempt is let through, and one more death
-// opens the breaker again.
+// give up. When the time is over attempts are let through, until one of them dies,
+// which opens the breaker again.
 func (b *breaker) wait(now time.Time) (wait time.Duration, refused bool) {
 	wait = max(0, b.until.Sub(now))
 	return wait, wait > 0 && b.deaths >= breakAfter
@@ -62,3 +63,15 @@ func (e *BreakerError) Error() string {
 	return fmt.Sprintf("%s %d times in a row; not tried again before %s: %v", what, e.Deaths, e.Until.Format(time.TimeOnly), e.Err)
 }
 func (e *BreakerError) Unwrap() error { return e.Err }
+
+// sleep reports whether it was not ended by ctx.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

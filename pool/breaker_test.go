@@ -76,11 +76,13 @@ func TestBreakerRecovers(t *testing.T) {
 	}
 }
 
-// A clock that is set back makes a wait longer, but no more than the last one.
-func TestBreakerOldTimes(t *testing.T) {
+// A death long ago keeps nobody waiting.
+func TestBreakerForgets(t *testing.T) {
 	t.Parallel()
 	var b breaker
-	b.failed(noon, nil)
+	for range 2 * breakAfter {
+		b.failed(noon, nil)
+	}
 	if wait, refused := b.wait(noon.Add(time.Hour)); wait != 0 || refused {
 		t.Errorf("an hour later: %v, %v", wait, refused)
 	}

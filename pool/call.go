@@ -66,12 +66,8 @@ func WithTaskContext(ctx context.Context, c tdl.TaskContext) context.Context {
 // A failure that the executor answered, a request that is too large and a canceled
 // call are not retryable: they would end the same.
 func Retryable(err error) bool {
-	var (
-		timeout *TimeoutError
-		crash   *CrashError
-		damage  *ProtocolError
-	)
-	return isNotStarted(err) || errors.As(err, &timeout) || errors.As(err, &crash) || errors.As(err, &damage)
+	// A canceled call may have another's error as its cause.
+	return !isCanceled(err) && (isNotStarted(err) || reportOf(err) != nil)
 }
 
 // call is one request on one executor.
@@ -107,6 +103,16 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 	if c.limit > 0 {
 		deadline = c.sent.Add(c.limit)
 	}
+	if ctx.Err() != nil {
+		// Since its turn came. Nothing has been sent, so nothing has to be killed.
+		return Result{}, canceled(ctx, c.request)
+	}
+	loaded := e.loaded[c.request.Package] == file
+	if !loaded {
+		if err := p.awaitLoad(ctx, c.request, file, deadline); err != nil {
+			return Result{}, err
+		}
+	}
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() { e.Kill(canceledReason) })
 		defer func() {
@@ -130,9 +136,13 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 			}
 		}()
 	}
-	if e.loaded[c.request.Package] != file {
-		if err := c.load(ctx, file, deadline); err != nil {
-			return Result{}, c.ended(ctx, err)
+	if !loaded {
+		if err := c.load(file, deadline); err != nil {
+			var result Result
+			if isAnswer(err) {
+				result.Executor, result.PID = e.number, e.PID()
+			}
+			return result, c.ended(ctx, err)
 		}
 		if why := e.unfit(); why != nil {
 			return Result{}, c.ended(ctx, e.failed(c.request, PhaseLoad, c.limit, why))
@@ -145,6 +155,7 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 	result, err := e.execute(c.request, PhaseRun, c.limit, deadline)
 	e.line.clear()
 	if err == nil || lives(err) {
+		result.Executor = e.number
 		if p.watched() {
 			p.observe(c.event(EventFinished, err))
 		}
@@ -154,26 +165,14 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 }
 
 // load has the package loaded, within the call's own limit and that for loading.
-func (c *call) load(ctx context.Context, file packageFile, deadline time.Time) error {
-	p, name := c.pool, c.request.Package
-	for {
-		broken, wait := p.loadRefused(name, file)
-		if broken == nil {
-			break
-		}
-		if wait == 0 || !deadline.IsZero() && !broken.Until.Before(deadline) {
-			return broken
-		}
-		if !sleep(ctx, wait) {
-			break // its process is being killed; what it ends with says so
-		}
-	}
+func (c *call) load(file packageFile, deadline time.Time) error {
+	p := c.pool
 	limit := p.cfg.LoadTimeout
 	until := time.Now().Add(limit)
 	if !deadline.IsZero() && deadline.Before(until) {
 		limit, until = c.limit, deadline
 	}
-	err := p.load(c.executor, name, file, limit, until)
+	err := p.load(c.executor, c.request.Package, file, limit, until)
 	var answered *ExecutorError
 	if errors.As(err, &answered) {
 		answered.Task = c.request.Task
@@ -183,41 +182,35 @@ func (c *call) load(ctx context.Context, file packageFile, deadline time.Time) e
 
 // ended is what a call ends with after err, and tells who wants to know.
 func (c *call) ended(ctx context.Context, err error) error {
-	var broken *BreakerError
-	if lives(err) || errors.As(err, &broken) {
+	if lives(err) {
 		return err
 	}
-	e := c.executor
-	e.gone, c.told = true, true
+	c.executor.gone, c.told = true, true
+	c.complete(reportOf(err))
+	kind := EventCrashed
 	var (
 		crash   *CrashError
 		timeout *TimeoutError
-		damage  *ProtocolError
-		kind    = EventCrashed
 	)
 	switch {
-	case errors.As(err, &crash) && crash.Exit.Killed == canceledReason:
-		err = &CanceledError{Report: c.about(crash.Report), Running: true, Err: ctx.Err(), Reason: context.Cause(ctx)}
+	case errors.As(err, &timeout):
+		kind = EventTimedOut
+	case !errors.As(err, &crash):
+	case crash.Exit.Killed == canceledReason:
+		err = &CanceledError{Report: crash.Report, Running: true, Err: ctx.Err(), Reason: context.Cause(ctx)}
 		kind = EventCanceled
-	case crash != nil && crash.Exit.Killed == "" && c.signaled():
+	case crash.Exit.Killed == "" && c.signaled():
 		// Only the kill at the hard limit is surely a kill of ours. After the soft
 		// signal an end without an answer is taken for its effect.
-		err = &TimeoutError{Report: c.about(crash.Report), Limit: c.pool.cfg.SoftTimeout, Soft: true}
+		err = &TimeoutError{Report: crash.Report, Limit: c.pool.cfg.SoftTimeout, Soft: true}
 		kind = EventTimedOut
-	case crash != nil:
-		crash.Report = c.about(crash.Report)
-	case errors.As(err, &timeout):
-		timeout.Report = c.about(timeout.Report)
-		kind = EventTimedOut
-	case errors.As(err, &damage):
-		damage.Report = c.about(damage.Report)
 	}
 	c.pool.observe(c.event(kind, err))
 	return err
 }
 
-// about completes a report of the process with what the pool knows.
-func (c *call) about(r Report) Report {
+// complete adds to a report of the process what the pool knows.
+func (c *call) complete(r *Report) {
 	r.Executor = c.executor.number
 	if r.Phase == PhaseLoad {
 		r.Task = c.request.Task
@@ -225,7 +218,6 @@ func (c *call) about(r Report) Report {
 			r.Context = &context
 		}
 	}
-	return r
 }
 
 func (c *call) event(kind EventKind, err error) Event {

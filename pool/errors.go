@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -110,6 +111,7 @@ const (
 	PhaseStart Phase = "start" // coming up, before its first answer
 	PhaseLoad  Phase = "load"  // loading a package
 	PhaseRun   Phase = "run"   // running a task
+	PhaseIdle  Phase = "idle"  // running nothing, in a [Pool]
 )
 
 // Report is what is known of an executor that was lost. It is part of every error
@@ -146,17 +148,36 @@ type Report struct {
 	Stderr []string
 }
 
-// subject is what the report is about, for the beginning of a message.
+// subject begins a message with what the report is about, if it is about a request.
 func (r *Report) subject() string {
 	switch {
 	case r.Phase == PhaseStart:
-		return "starting " + r.Program
+		return "starting " + r.Program + ": "
 	case r.Phase == PhaseLoad:
-		return "loading package " + r.Package
+		return "loading package " + r.Package + ": "
 	case r.Task == "":
 		return ""
 	}
-	return fmt.Sprintf("task %s of package %s", r.Task, r.Package)
+	return fmt.Sprintf("task %s of package %s: ", r.Task, r.Package)
+}
+
+// reportOf returns the report in the error of a process that was lost, nil if err is
+// none.
+func reportOf(err error) *Report {
+	var (
+		crash   *CrashError
+		timeout *TimeoutError
+		damage  *ProtocolError
+	)
+	switch {
+	case errors.As(err, &crash):
+		return &crash.Report
+	case errors.As(err, &timeout):
+		return &timeout.Report
+	case errors.As(err, &damage):
+		return &damage.Report
+	}
+	return nil
 }
 
 // TimeoutError says that a task did not answer in time. Its process has been
@@ -172,9 +193,9 @@ type TimeoutError struct {
 
 func (e *TimeoutError) Error() string {
 	if e.Soft {
-		return fmt.Sprintf("%s: no answer within %v; it ended by the signal it got for that: %v", e.subject(), e.Limit, e.Exit)
+		return fmt.Sprintf("%sno answer within %v; it ended by the signal it got for that: %v", e.subject(), e.Limit, e.Exit)
 	}
-	return fmt.Sprintf("%s: no answer within %v; executor killed", e.subject(), e.Limit)
+	return fmt.Sprintf("%sno answer within %v; executor killed", e.subject(), e.Limit)
 }
 
 // Timeout reports true, as for the net package's errors.
@@ -201,10 +222,7 @@ func (r *Report) Cause() string {
 
 func (e *CrashError) Error() string {
 	var b strings.Builder
-	if subject := e.subject(); subject != "" {
-		fmt.Fprintf(&b, "%s: ", subject)
-	}
-	b.WriteString("the executor ")
+	b.WriteString(e.subject() + "the executor ")
 	if e.Program != "" {
 		fmt.Fprintf(&b, "%s ", e.Program)
 	}
@@ -223,12 +241,15 @@ type ProtocolError struct {
 }
 
 func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("%s: the executor %s does not speak the protocol: %v; executor killed", e.subject(), e.Program, e.Err)
+	return fmt.Sprintf("%sthe executor %s does not speak the protocol: %v; executor killed", e.subject(), e.Program, e.Err)
 }
 func (e *ProtocolError) Unwrap() error { return e.Err }
 
 // CanceledError says that a call ended because its context did: while it waited, or
 // while its task ran, whose process has then been killed with all that it forked.
+//
+// It unwraps to the context's cause too. Where that may be the error of another call,
+// as with an errgroup, look for a CanceledError before the other kinds.
 type CanceledError struct {
 	Report        // of the process that was killed
 	Running bool  // false: nothing had been sent
@@ -238,7 +259,7 @@ type CanceledError struct {
 
 func (e *CanceledError) Error() string {
 	if e.Running {
-		return fmt.Sprintf("%s: canceled after %v, executor killed: %v", e.subject(), e.Ran.Round(time.Microsecond), e.Reason)
+		return fmt.Sprintf("%scanceled after %v, executor killed: %v", e.subject(), e.Ran.Round(time.Microsecond), e.Reason)
 	}
 	return fmt.Sprintf("task %s of package %s: canceled while it waited for an executor: %v", e.Task, e.Package, e.Reason)
 }

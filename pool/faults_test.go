@@ -366,9 +366,9 @@ func TestPoolReplacesSpares(t *testing.T) {
 	t.Parallel()
 	var r recorder
 	p := oddPool(t, func(c *pool.Config) { c.Executors, c.Observer = 1, &r })
-	first := r.awaitKind(t, 1, pool.EventSpawned)[0]
-	time.Sleep(1100 * time.Millisecond) // it has to be older than a second
-	killAndSee(t, first.PID)
+	idle := awaitIdle(t, p, 1)
+	p.Age(time.Minute)
+	killAndSee(t, idle[0].PID)
 	r.awaitKind(t, 2, pool.EventSpawned)
 	mustDo(t, p)
 }
@@ -490,6 +490,41 @@ func TestPoolGrandchildHoldsThePipes(t *testing.T) {
 			}
 		})
 		mustDo(t, p)
+	}
+}
+
+// A process that a task has started and that writes to stderr without pause keeps no
+// answer back, and no end.
+func TestPoolGrandchildFloods(t *testing.T) {
+	t.Parallel()
+	for _, fork := range []string{"fork flood", "fork setsid flood"} {
+		t.Run(fork, func(t *testing.T) {
+			t.Parallel()
+			p := oddPool(t, func(c *pool.Config) {
+				c.Executors = 1
+				c.Stderr = func(pool.StderrLine) {} // so that each line costs something
+			})
+			var pid int
+			within(t, "Execute", func() {
+				text, err := do(t.Context(), p, fork, "")
+				if err != nil {
+					t.Error(err)
+				}
+				if pid, err = strconv.Atoi(text); err != nil {
+					t.Error(text)
+				}
+			})
+			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+			for range 3 {
+				within(t, "Execute", func() { mustDo(t, p) })
+			}
+			within(t, "Execute", func() {
+				if _, err := do(t.Context(), p, "kill", ""); !pool.Retryable(err) {
+					t.Errorf("%v", err)
+				}
+			})
+			within(t, "Close", func() { p.Close(context.Background()) })
+		})
 	}
 }
 

@@ -44,7 +44,8 @@ type Event struct {
 }
 
 // Observer is told what happens. It is called from many goroutines, among them those
-// that call, which wait for it.
+// that call, which wait for it. If it panics in one of those, and that recovers, the
+// call's process is killed; elsewhere it ends the program.
 type Observer interface {
 	Observe(Event)
 }

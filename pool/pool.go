@@ -7,10 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 	"unicode/utf8"
-
-	"github.com/spider-go/spider/internal/protocol"
 )
 
 // ErrClosed is returned by calls of a [Pool] that has been closed.
@@ -42,7 +39,7 @@ type Pool struct {
 	total  int                     // processes in use, in stock or starting; not those being retired
 	lastID int
 
-	counts struct{ Counts }
+	counts Counts
 }
 
 // New starts a pool. Its first executors start in the background: what is wrong with
@@ -91,36 +88,34 @@ type waiter struct {
 // When ctx ends, so does the wait; if the task runs already its process is killed
 // with all that it forked. Either gives a *[CanceledError]. The other errors are
 // listed in the package's comment.
-func (p *Pool) Execute(ctx context.Context, r Request) (Result, error) {
+func (p *Pool) Execute(ctx context.Context, r Request) (result Result, err error) {
 	if r.Context == nil {
 		r.Context = defaultContext
 	}
 	if err := p.check(&r); err != nil {
-		p.count(outcomeOf(err))
+		p.count(err)
 		return Result{}, err
 	}
 	if err := p.enter(ctx, &r); err != nil {
 		return Result{}, err
 	}
-	result, e, err := p.execute(ctx, &r)
-	p.leave(e, outcomeOf(err))
+	var e *executor
+	err = errPanicked // unless execute returns
+	defer func() { p.leave(e, err) }()
+	result, e, err = p.execute(ctx, &r)
 	return result, err
 }
+
+// errPanicked is what a call ends with, for the counts, in which an [Observer] has
+// panicked.
+var errPanicked error = &CanceledError{Running: true}
 
 // check refuses what no executor could take, before it waits for one.
 func (p *Pool) check(r *Request) error {
 	if !utf8.ValidString(r.Package) || !utf8.ValidString(r.Task) {
 		return notUTF8(r)
 	}
-	limit := p.cfg.MaxFrame
-	if limit == 0 {
-		limit = protocol.DefaultMaxFrame
-	}
-	size := protocol.ExecuteSize(len(r.Package), len(r.Task), len(r.Context), len(r.Inputs))
-	if protocol.CheckFrame(size, limit) != nil {
-		return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: limit}
-	}
-	return nil
+	return r.tooLarge(p.cfg.MaxFrame, p.cfg.MaxPayload)
 }
 
 // enter waits for the caller's turn. Who has entered must leave.
@@ -150,7 +145,7 @@ func (p *Pool) enter(ctx context.Context, r *Request) error {
 	select {
 	case err := <-w.turn:
 		if err != nil {
-			p.count(outcomeOf(err))
+			p.count(err)
 		}
 		return err
 	case <-ctx.Done():
@@ -172,13 +167,15 @@ func (p *Pool) enter(ctx context.Context, r *Request) error {
 
 // leave ends a call: its executor, if it still has one, is for others, and so is its
 // turn.
-func (p *Pool) leave(e *executor, o outcome) {
+func (p *Pool) leave(e *executor, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	*o(&p.counts.Counts)++
+	*outcomeOf(err)(&p.counts)++
 	if e != nil {
 		e.running = false
-		e.tasks++
+		if err == nil || isAnswer(err) {
+			e.tasks++
+		}
 		p.giveBack(e)
 	}
 	p.pass()
@@ -211,14 +208,18 @@ func (p *Pool) execute(ctx context.Context, r *Request) (Result, *executor, erro
 		limit = 0
 	}
 	c := call{pool: p, executor: e, request: r, limit: limit}
+	returned := false
+	defer func() {
+		if !returned {
+			p.bury(e, c.told, "an observer has panicked in its call")
+		}
+	}()
 	result, err := c.run(ctx, file)
+	returned = true
 	if !e.gone {
 		return result, e, err
 	}
-	if !c.told {
-		p.recycled(e, RecycledUnsure, "as it answered, its call was canceled or had sent it the soft signal")
-	}
-	p.bury(e)
+	p.bury(e, c.told, "as it answered, its call was canceled or had sent it the soft signal")
 	return result, nil, err
 }
 
@@ -267,7 +268,17 @@ func (p *Pool) Close(ctx context.Context) error {
 	return err
 }
 
-const killedReason = "the pool was closed and did not wait any longer"
+// Why Close kills: what nobody wants any more, and what it does not wait for.
+const (
+	closedReason = "the pool is closed"
+	killedReason = "the pool was closed and did not wait any longer"
+)
+
+// killedByClose reports whether err is the death of an executor that Close has killed.
+func killedByClose(err error) bool {
+	var crash *CrashError
+	return errors.As(err, &crash) && (crash.Exit.Killed == closedReason || crash.Exit.Killed == killedReason)
+}
 
 // killAll ends every process at once.
 func (p *Pool) killAll() {
@@ -276,30 +287,5 @@ func (p *Pool) killAll() {
 	p.killed = true
 	for e := range p.live {
 		e.Kill(killedReason)
-	}
-}
-
-// watchEvery is how often the pool looks at its executors' age and memory.
-const watchEvery = time.Second
-
-// watch looks after executors that nobody calls at the moment.
-func (p *Pool) watch() {
-	every := watchEvery
-	if p.cfg.Limits.Memory > 0 {
-		every = memoryEvery
-	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	look := time.NewTicker(watchEvery)
-	defer look.Stop()
-	for {
-		select {
-		case <-p.done:
-			return
-		case <-look.C:
-			p.packages.age.Add(1)
-		case <-tick.C:
-			p.inspect(time.Now())
-		}
 	}
 }

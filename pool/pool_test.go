@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -56,6 +57,46 @@ func TestPoolRunsTasks(t *testing.T) {
 	s := p.Stats()
 	if s.Succeeded != 200 || s.Calls() != 200 || len(s.Executors) > 3 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A result says who has answered; one of a call without an answer says nothing.
+func TestResultSaysWho(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	p := oddPool(t, func(c *pool.Config) { c.Executors, c.Observer = 1, &r })
+	answered := 0
+	for _, task := range []string{"pid", "kill", "pid", "fail TaskError", "pid"} {
+		result, err := p.Execute(t.Context(), pool.Request{Package: "p", Task: task})
+		if task == "kill" {
+			if result.Executor != 0 || result.PID != 0 || err == nil {
+				t.Errorf("%+v, %v", result, err)
+			}
+			continue
+		}
+		if finished := r.kind(pool.EventFinished)[answered]; result.Executor != finished.Executor || result.PID != finished.PID {
+			t.Errorf("%+v, %+v", result, finished)
+		}
+		answered++
+		if task == "pid" && string(result.Outputs) != strconv.Itoa(result.PID) {
+			t.Errorf("%+v", result)
+		}
+		if result.PID == 0 || result.Executor == 0 || (err != nil) != (task != "pid") {
+			t.Errorf("%+v, %v", result, err)
+		}
+	}
+	inits := newPool(t, func(c *pool.Config) { c.Executors = 1 })
+	if result, err := inits.Execute(t.Context(), pool.Request{Package: "init_fails", Task: "ok"}); result.PID == 0 || result.Executor == 0 {
+		t.Errorf("%+v, %v", result, err)
+	}
+	if result, err := inits.Execute(t.Context(), pool.Request{Package: "nowhere", Task: "ok"}); result.PID != 0 || result.Executor != 0 {
+		t.Errorf("no executor has been asked: %+v, %v", result, err)
+	}
+	for _, task := range []string{"", "fail TaskError"} {
+		bare := start(t, "echo")
+		if result, _ := bare.Execute(pool.Request{Task: task}, patience); result.PID != bare.PID() || result.Executor != 0 {
+			t.Errorf("%+v of process %d", result, bare.PID())
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"cmp"
 	"errors"
 	"io"
 	"math"
@@ -16,7 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spider-go/spider/internal/protocol"
+	"github.com/spider-go/spider/internal/sharedmem"
+	"github.com/spider-go/spider/internal/spin"
 	"github.com/spider-go/spider/internal/timeslice"
+	"github.com/spider-go/spider/internal/widepipe"
 	"github.com/spider-go/spider/tdl"
 )
 
@@ -42,6 +44,20 @@ type ProcessConfig struct {
 	// MaxFrame is the largest request or answer, in bytes. 0: 8 MiB, which is
 	// what every executor takes.
 	MaxFrame int
+
+	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
+	// shared memory instead of in a frame: from 8 KiB on, if the executor can (ours
+	// can, and so can packages that are programs). The memory is taken as it is
+	// needed, and given back a second after it was last. 0: MaxFrame. Negative: there
+	// is no shared memory.
+	MaxPayload int
+
+	// Spin is how long the calling goroutine, and our executor, look for what the other
+	// side writes before they block: up to 1 ms. It saves the time that a sleeping
+	// core takes to wake up, 50 us and more on virtual machines, and costs up to
+	// that long of a core's time in each call, less where it is in vain. It needs two
+	// cores. 0: not at all.
+	Spin time.Duration
 
 	// StderrLines is how many of the last lines of stderr are kept for crash
 	// reports. 0: 32. The first lines of a panic's trace are kept besides.
@@ -70,16 +86,27 @@ type Request struct {
 	// Timeout is the hard limit of this call in a [Pool], see Config.Timeout. 0:
 	// what Config says. Negative: no limit.
 	Timeout time.Duration
+
+	// OutputBuffer is where Result.Outputs go, if there is room for them. Nil: into
+	// new memory. Large results that are used up before the next call cost much less
+	// with the last one's memory.
+	OutputBuffer []byte
 }
 
 // Result is what a task produced.
 type Result struct {
-	// Outputs is a payload sequence. It is the caller's.
+	// Outputs is a payload sequence. It is the caller's, perhaps in
+	// Request.OutputBuffer.
 	Outputs []byte
 
 	// ExecutorTime is how long the executor says it took, from looking the
 	// package up to the task's return.
 	ExecutorTime time.Duration
+
+	// Executor is the number in its [Pool] of the executor that answered, from 1, and
+	// PID its process. They are also set if the answer was an [ExecutorError] from
+	// there. 0: there was no answer, or, of Executor, it is in no pool.
+	Executor, PID int
 }
 
 // Process is one executor. One goroutine at a time may use SetDeadline, Send,
@@ -90,12 +117,19 @@ type Process struct {
 	cmd      *exec.Cmd
 	maxFrame int
 
-	in, out pipe // its stdin and stdout
+	in      requests // its stdin
+	out     answers  // its stdout
 	pidfd   int
 	limits  Limits
 	cgroup  *cgroup // nil if it has none of its own
 	frames  *protocol.Reader
 	request []byte // reused
+	wide    widepipe.Pipes
+
+	shared    *sharedmem.Offer // nil: there is none, or it has been withdrawn
+	sharedEnd func()           // gives it back
+	largeAt   time.Time        // the last call with much in shared memory; zero: none since it was released
+	heard     bool             // it has answered something
 
 	served int       // tasks answered
 	sent   time.Time // the last request
@@ -129,8 +163,8 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 		maxFrame: cfg.MaxFrame,
 		exited:   make(chan struct{}),
 		stderr:   newTail(cfg.StderrLines, cfg.OnStderr),
-		in:       pipe{fd: -1},
-		out:      pipe{fd: -1},
+		in:       requests{fd: -1},
+		out:      answers{fd: -1},
 		pidfd:    -1,
 	}
 	if p.maxFrame <= 0 {
@@ -138,13 +172,22 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	}
 	p.cmd.Dir = cfg.Dir
 	p.cmd.Env = cfg.Env
+	if cfg.Spin > 0 {
+		p.cmd.Env = append(p.cmd.Environ(), spin.Env+"="+cfg.Spin.String())
+	}
 	if cfg.PackageDir != "" {
 		p.cmd.Env = append(p.cmd.Environ(), envPackageDir+"="+cfg.PackageDir)
 	}
 	p.limits = cfg.Limits
+	p.out.spin = spin.New(cfg.Spin)
+	p.offer(cfg.MaxPayload)
 	stderr, err := p.start()
 	if err != nil {
+		p.sharedEnd()
 		return nil, &SpawnError{Executor: program, Err: err}
+	}
+	if p.shared != nil {
+		p.shared.Made(p.PID())
 	}
 	if own, ok := memoryOf(os.Getpid()); ok {
 		p.parentPeak = own.peak
@@ -173,14 +216,16 @@ func (p *Process) start() (stderr *os.File, err error) {
 		theirs = append(theirs, f)
 		return f
 	}
-	in, err := makePipe(1)
-	if err != nil {
-		return nil, err
+	var in, out [2]int
+	if err := unix.Pipe2(in[:], unix.O_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("pipe2", err)
 	}
 	p.in.fd, p.cmd.Stdin = in[1], their(in[0], "stdin")
-	out, err := makePipe(0)
-	if err != nil {
-		return nil, err
+	if err := unix.SetNonblock(p.in.fd, true); err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("pipe2", err)
 	}
 	p.out.fd, p.cmd.Stdout = out[0], their(out[1], "stdout")
 	stderr, theirErr, err := os.Pipe()
@@ -193,11 +238,15 @@ func (p *Process) start() (stderr *os.File, err error) {
 		return nil, err
 	}
 
+	if p.shared != nil {
+		p.cmd.ExtraFiles = []*os.File{p.shared.File()}
+		p.cmd.Env = append(p.cmd.Environ(), sharedmem.Env+"=3")
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd}
 	if p.cgroup, err = p.limits.launch(p.cmd); err != nil {
 		return nil, err
 	}
-	p.in.process, p.out.process = p.pidfd, p.pidfd
+	p.in.process = p.pidfd
 	return stderr, nil
 }
 
@@ -227,6 +276,7 @@ func (p *Process) wait(stderr *os.File) {
 	_ = p.cmd.Wait()
 	p.exit = exitOf(p.PID(), p.cmd.ProcessState, p.killed)
 	p.mu.Unlock()
+	p.out.end()
 	p.exit.OutOfMemory = p.cgroup.oomKilled()
 	p.exit.OutOfCPU = p.exit.Killed == "" && p.limits.cpuUsedUp(p.cmd.ProcessState)
 	p.cgroup.remove()
@@ -326,18 +376,31 @@ func (p *Process) Kill(reason string) {
 func (p *Process) StderrTail() []string { return p.stderr.lines() }
 
 // SetDeadline ends, at t, a Send or Receive that comes after it, with an error that
-// is [os.ErrDeadlineExceeded]. The zero time means none. To end one that is under
-// way, Kill the process.
+// is [os.ErrDeadlineExceeded], and after which the process can only be killed. The zero
+// time means none. To end one that is under way, Kill the process.
 func (p *Process) SetDeadline(t time.Time) error {
-	return cmp.Or(p.in.setDeadline(t), p.out.setDeadline(t))
+	p.out.setDeadline(t)
+	return p.in.setDeadline(t)
 }
 
 // Send writes a request. An error is a *[TooLargeError], with nothing sent, or
-// the pipe's own error, after which the process can only be killed.
+// the pipe's own error, after which the process can only be killed. Since others may
+// be sent before the answer, it ends the use of shared memory.
 func (p *Process) Send(r *Request) error {
-	size := protocol.ExecuteSize(len(r.Package), len(r.Task), len(r.Context), len(r.Inputs))
-	if protocol.CheckFrame(size, p.maxFrame) != nil {
-		return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: p.maxFrame}
+	if p.shared != nil {
+		if err := p.shared.Withdraw(); err != nil {
+			return err
+		}
+		p.shared = nil
+	}
+	return p.send(r)
+}
+
+func (p *Process) send(r *Request) error {
+	p.sent = time.Now()
+	inMemory, err := p.share(r)
+	if err != nil {
+		return err
 	}
 	select {
 	case <-p.exited:
@@ -345,9 +408,22 @@ func (p *Process) Send(r *Request) error {
 	default:
 		p.stderr.began()
 	}
-	p.request = protocol.AppendExecute(p.request[:0], r.Package, r.Task, r.Context, r.Inputs)
-	p.sent = time.Now()
-	_, err := p.in.Write(p.request)
+	switch {
+	case inMemory:
+		p.request = protocol.AppendExecuteShared(p.request[:0], r.Package, r.Task, r.Context, len(r.Inputs))
+	case len(r.Inputs) <= widepipe.Narrow:
+		p.request = protocol.AppendExecute(p.request[:0], r.Package, r.Task, r.Context, r.Inputs)
+	default:
+		// One write would take a copy first.
+		p.widen()
+		p.request = protocol.AppendExecuteHead(p.request[:0], r.Package, r.Task, r.Context, len(r.Inputs))
+		if _, err := p.in.Write(p.request); err != nil {
+			return err
+		}
+		_, err := p.in.Write(r.Inputs)
+		return err
+	}
+	_, err = p.in.Write(p.request)
 	return err
 }
 
@@ -369,21 +445,41 @@ func (p *Process) receive(r *Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	p.heard = true
+	if len(body) > widepipe.Narrow {
+		p.widen()
+	}
 	var response protocol.Response
-	if err := protocol.DecodeResponse(body, &response); err != nil {
+	if err := protocol.DecodeResponseShared(body, p.maxShared(), &response); err != nil {
 		return Result{}, err
 	}
+	payload := response.Outcome.Payload
+	switch {
+	case response.Shared > 0:
+		if payload, err = p.shared.CopyOut(r.OutputBuffer[:0], response.Shared); err != nil {
+			return Result{}, err
+		}
+		p.noteShared(response.Shared)
+	case !response.Outcome.Failure:
+		payload = append(r.OutputBuffer[:0], payload...)
+	}
 	if response.Outcome.Failure {
-		failure, err := protocol.DecodeExecutorError(response.Outcome.Payload)
+		failure, err := protocol.DecodeExecutorError(payload)
 		if err != nil {
 			return Result{}, err
 		}
-		return Result{ExecutorTime: response.Elapsed}, executorError(failure, r)
+		return Result{ExecutorTime: response.Elapsed, PID: p.PID()}, executorError(failure, r)
 	}
-	return Result{
-		Outputs:      append([]byte(nil), response.Outcome.Payload...),
-		ExecutorTime: response.Elapsed,
-	}, nil
+	return Result{Outputs: payload, ExecutorTime: response.Elapsed, PID: p.PID()}, nil
+}
+
+// widen has the pipes hold more.
+func (p *Process) widen() {
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	p.wide.Widen(p.in.fd, p.out.fd)
 }
 
 // Execute runs one task: it writes the request, lets the task run and reads the
@@ -403,7 +499,7 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 // execute is Execute with its limit as a moment; phase is for reports.
 func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline time.Time) (Result, error) {
 	result, err := p.exchange(r, deadline)
-	p.slice.Yield(p.sent)
+	p.slice.Yield(timeslice.Now())
 	if err == nil || isAnswer(err) {
 		// What it has printed it has survived; what is read from now on may be from
 		// after the answer.
@@ -444,10 +540,23 @@ func (p *Process) exchange(r *Request, deadline time.Time) (Result, error) {
 		p.sent = time.Now()
 		return Result{}, errUnsolicited
 	}
-	if err := p.Send(r); err != nil {
+	if p.shared != nil {
+		p.shared.Begin()
+		defer p.shared.End()
+		if err := p.introduce(r); err != nil {
+			return Result{}, err
+		}
+	}
+	if err := p.send(r); err != nil {
 		return Result{}, err
 	}
-	return p.receive(r)
+	result, err := p.receive(r)
+	if !p.largeAt.IsZero() && p.sent.Sub(p.largeAt) > sharedPatience {
+		p.largeAt = time.Time{}
+		// It waits for no lock: this call has it.
+		p.shared.Reclaim(keepShared)
+	}
+	return result, err
 }
 
 var errUnsolicited = errors.New("it sent more than one answer to a request")
@@ -532,6 +641,8 @@ func (p *Process) Close() error {
 	p.out.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.sharedEnd()
+	p.wide.Closed()
 	if p.pidfd >= 0 {
 		unix.Close(p.pidfd)
 		p.pidfd = -1

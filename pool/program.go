@@ -59,8 +59,7 @@ func (cfg *ProcessConfig) staged() (string, error) {
 	return path, nil
 }
 
-// packageDir is what the process will find in its environment, of which the last
-// assignment counts.
+// packageDir is what the process will find in its environment.
 func (cfg *ProcessConfig) packageDir() string {
 	if cfg.PackageDir != "" {
 		return cfg.PackageDir
@@ -68,13 +67,17 @@ func (cfg *ProcessConfig) packageDir() string {
 	if cfg.Env == nil {
 		return os.Getenv(envPackageDir)
 	}
-	var dir string
-	for _, assignment := range cfg.Env {
-		if value, ok := strings.CutPrefix(assignment, envPackageDir+"="); ok {
-			dir = value
+	return assigned(cfg.Env, envPackageDir)
+}
+
+// assigned is what an environment assigns to a name: the last assignment counts.
+func assigned(env []string, name string) (value string) {
+	for _, assignment := range env {
+		if v, ok := strings.CutPrefix(assignment, name+"="); ok {
+			value = v
 		}
 	}
-	return dir
+	return value
 }
 
 // executable says what keeps a file from being started, also through a link.

@@ -221,7 +221,7 @@ func (l *Landlock) ruleset(cmd *exec.Cmd) (r *rules, err error) {
 	if loader := interpreter(program); loader != "" {
 		optional(loader, readable)
 	}
-	if dir := packageDir(cmd); dir != "" {
+	if dir := assigned(cmd.Environ(), envPackageDir); dir != "" {
 		optional(within(cmd.Dir, dir), readable)
 	}
 	for _, path := range l.ReadOnly {
@@ -287,16 +287,6 @@ func within(dir, path string) string {
 		return path
 	}
 	return filepath.Join(dir, path)
-}
-
-// packageDir is where the environment of cmd says that packages are.
-func packageDir(cmd *exec.Cmd) (dir string) {
-	for _, assignment := range cmd.Environ() {
-		if name, value, _ := strings.Cut(assignment, "="); name == envPackageDir {
-			dir = value // the last one counts
-		}
-	}
-	return dir
 }
 
 // interpreter is the dynamic loader that an ELF program names, "" if it names none.

@@ -12,9 +12,9 @@ const (
 	RecycledTasks   = "tasks"   // Config.MaxTasks
 	RecycledAge     = "age"     // Config.MaxAge
 	RecycledGrowth  = "growth"  // Config.MaxGrowth
-	RecycledChanged = "changed" // a package's file was replaced
+	RecycledChanged = "changed" // a package's file was replaced, or its program removed
 	RecycledRoom    = "room"    // another package's own program needs the room
-	RecycledUnsure  = "unsure"  // as it answered, its call was canceled or had sent it the soft signal
+	RecycledUnsure  = "unsure"  // as it answered, its call was canceled or had sent it the soft signal; or an Observer panicked
 	RecycledClosed  = "closed"  // the pool was closed
 )
 
@@ -24,7 +24,7 @@ type Counts struct {
 	Failed         int64 // the executor answered with a failure: *ExecutorError
 	TimedOut       int64
 	Crashed        int64
-	Canceled       int64 // also while it waited
+	Canceled       int64 // also while it waited, or if an Observer panicked
 	ProtocolErrors int64
 	TooLarge       int64
 	NotStarted     int64 // no executor could be had: *SpawnError, *BreakerError, ErrClosed
@@ -67,7 +67,7 @@ type ExecutorStats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Stats{Counts: p.counts.Counts, Running: p.busy, Waiting: p.queue.Len()}
+	s := Stats{Counts: p.counts, Running: p.busy, Waiting: p.queue.Len()}
 	s.Recycled = maps.Clone(s.Recycled)
 	for _, g := range p.groups {
 		s.Starting += g.pending
@@ -102,19 +102,18 @@ func outcomeOf(err error) outcome {
 		answered *ExecutorError
 		timeout  *TimeoutError
 		crash    *CrashError
-		canceled *CanceledError
 		protocol *ProtocolError
 		tooLarge *TooLargeError
 	)
 	switch {
+	case isCanceled(err):
+		return func(c *Counts) *int64 { return &c.Canceled }
 	case isNotStarted(err):
 		return func(c *Counts) *int64 { return &c.NotStarted }
 	case errors.As(err, &answered):
 		return func(c *Counts) *int64 { return &c.Failed }
 	case errors.As(err, &timeout):
 		return func(c *Counts) *int64 { return &c.TimedOut }
-	case errors.As(err, &canceled):
-		return func(c *Counts) *int64 { return &c.Canceled }
 	case errors.As(err, &protocol):
 		return func(c *Counts) *int64 { return &c.ProtocolErrors }
 	case errors.As(err, &tooLarge):
@@ -123,6 +122,12 @@ func outcomeOf(err error) outcome {
 		return func(c *Counts) *int64 { return &c.Crashed }
 	}
 	return func(c *Counts) *int64 { return &c.NotStarted }
+}
+
+// isCanceled comes before all others, one of which may be the cause.
+func isCanceled(err error) bool {
+	var canceled *CanceledError
+	return errors.As(err, &canceled)
 }
 
 // isNotStarted comes before the other kinds, one of which it may wrap.
@@ -134,8 +139,9 @@ func isNotStarted(err error) bool {
 	return errors.As(err, &spawn) || errors.As(err, &broken)
 }
 
-func (p *Pool) count(o outcome) {
+// count counts a call that ended with err before it had a turn.
+func (p *Pool) count(err error) {
 	p.mu.Lock()
-	*o(&p.counts.Counts)++
+	*outcomeOf(err)(&p.counts)++
 	p.mu.Unlock()
 }

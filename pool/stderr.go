@@ -71,13 +71,21 @@ func (t *tail) open(f *os.File) error {
 	return raw.Control(func(fd uintptr) { t.fd = int(fd) })
 }
 
-// drain reads until the end of the pipe, or until the file's read deadline.
+// drain reads until the end of the pipe, or until the file's read deadline. In between
+// it lets others catch up, and looks at the deadline, also while something writes
+// without pause.
 func (t *tail) drain() {
-	_ = t.raw.Read(func(uintptr) (ended bool) {
-		t.reading.Lock()
-		defer t.reading.Unlock()
-		return t.readAll(-1)
-	})
+	for ended := false; !ended; {
+		err := t.raw.Read(func(uintptr) (ready bool) {
+			t.reading.Lock()
+			defer t.reading.Unlock()
+			ready, ended = t.readSome()
+			return ready
+		})
+		if err != nil {
+			break
+		}
+	}
 	t.reading.Lock()
 	defer t.reading.Unlock()
 	t.flush()
@@ -89,29 +97,29 @@ func (t *tail) catchUp() {
 	t.reading.Lock()
 	defer t.reading.Unlock()
 	if t.fd >= 0 {
-		// More than a pipe holds has been written since.
-		t.readAll(pipeCapacity)
+		_, _ = t.readSome()
 		t.flush()
 	}
 }
 
-// readAll reads until there is nothing at the moment, or until it has read limit
-// bytes, if that is positive. t.reading is held.
-func (t *tail) readAll(limit int) (ended bool) {
-	for n := 0; limit < 0 || n < limit; {
+// readSome reads what there is, but no more than a pipe holds: what is beyond that has
+// been written since. ready is false if there was less; ended is true at the end of the
+// pipe. t.reading is held.
+func (t *tail) readSome() (ready, ended bool) {
+	for n := 0; n < pipeCapacity; {
 		read, err := unix.Read(t.fd, t.buffer)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
-			return false
+			return false, false
 		case err != nil || read == 0:
-			return true
+			return true, true
 		default:
 			n += read
 			t.split(t.buffer[:read])
 		}
 	}
-	return false
+	return true, false
 }
 
 // split hands on the lines that end in b, and keeps the rest.

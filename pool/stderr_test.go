@@ -1,10 +1,13 @@
 package pool
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -183,6 +186,60 @@ func TestTailCatchesUp(t *testing.T) {
 	}
 }
 
+// One who writes without pause keeps waiting neither who catches up nor, once the
+// deadline is there, who drains.
+func TestTailOfEndlessWriter(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines atomic.Int64
+	tail := newTail(4, func(string) { lines.Add(1) })
+	if err := tail.open(r); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		// Short lines: writing them is quicker than telling them apart.
+		much := bytes.Repeat([]byte("\n"), pipeCapacity)
+		for err == nil {
+			_, err = w.Write(much)
+		}
+	}()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		tail.drain()
+	}()
+	caught := make(chan struct{})
+	go func() {
+		defer close(caught)
+		for lines.Load() < 2*pipeCapacity {
+			runtime.Gosched()
+		}
+		for range 3 {
+			tail.catchUp()
+		}
+	}()
+	await := func(what string, done <-chan struct{}) {
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second):
+			t.Errorf("%s waits for the writer to pause", what)
+		}
+	}
+	await("who catches up", caught)
+	if err := r.SetReadDeadline(time.Now()); err != nil {
+		t.Error(err)
+	}
+	await("who drains", drained)
+	r.Close()
+	<-written
+	w.Close()
+}
+
 func TestExitString(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -216,6 +273,9 @@ func TestErrorTexts(t *testing.T) {
 		{&ProtocolError{Report: Report{Package: "p", Task: "t", Program: "/x"}, Err: io.ErrNoProgress}, []string{"task t of package p", "executor /x", io.ErrNoProgress.Error()}},
 		{&CrashError{Report{Package: "p", Task: "t", Exit: killed, Served: 5, Stderr: []string{"a", "b"}}},
 			[]string{"task t of package p", "pid 7", "SIGKILL", "closed", "5 requests", "last line on stderr: b"}},
+		{&ProtocolError{Report: Report{Program: "/x"}, Err: io.ErrNoProgress}, []string{"the executor /x does not"}},
+		{&TimeoutError{Limit: 1e9}, []string{"no answer within 1s"}},
+		{&TimeoutError{Limit: 1e9, Soft: true}, []string{"no answer within 1s"}},
 		{&CrashError{Report{Exit: killed}}, []string{"the executor (pid 7) ended"}},
 		{&CrashError{Report{Exit: killed, Program: "/x"}}, []string{"the executor /x (pid 7) ended"}},
 		{&ExecutorError{Package: "p", Task: "t", Kind: InvalidLibrary, Message: "m"}, []string{"package p", "m"}},
@@ -224,6 +284,9 @@ func TestErrorTexts(t *testing.T) {
 			if !strings.Contains(c.err.Error(), part) {
 				t.Errorf("%q lacks %q", c.err, part)
 			}
+		}
+		if strings.HasPrefix(c.err.Error(), ":") {
+			t.Errorf("%q begins with nothing", c.err)
 		}
 	}
 }

@@ -508,6 +508,75 @@ func TestMixedPackages(t *testing.T) {
 	}
 }
 
+// To renew a package's process costs no other package its own.
+func TestRenewalNeedsNoRoom(t *testing.T) {
+	t.Parallel()
+	built, err := tasktest.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r recorder
+	p := newPool(t, func(c *pool.Config) {
+		c.Executor, c.PackageDir, c.Executors, c.Spares, c.MaxTasks, c.Observer = "", built.SelfHosted, 2, -1, 2, &r
+	})
+	for _, pkg := range []string{"gobehave", "gobehave2", "gobehave"} {
+		if _, err := pool.Call[int64](t.Context(), p, pkg, "now"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range r.awaitKind(t, 1, pool.EventRecycled) {
+		if e.Reason != pool.RecycledTasks || !strings.HasSuffix(e.Program, "gobehave") {
+			t.Errorf("%+v", e)
+		}
+	}
+	if s := p.Stats(); s.Recycled[pool.RecycledRoom] != 0 {
+		t.Errorf("%+v", s.Counts)
+	}
+}
+
+// What is left of a package that is there no more ends, and is not started again.
+func TestRemovedProgram(t *testing.T) {
+	t.Parallel()
+	built, err := tasktest.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	installProgram(t, filepath.Join(built.SelfHosted, "gobehave", "gobehave"), filepath.Join(dir, "gobehave", "gobehave"))
+	var r recorder
+	p := newPool(t, func(c *pool.Config) {
+		c.Executor, c.PackageDir, c.Executors, c.Spares, c.MaxAge, c.Observer = "", dir, 1, -1, time.Minute, &r
+	})
+	if _, err := pool.Call[int64](t.Context(), p, "gobehave", "now"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "gobehave")); err != nil {
+		t.Fatal(err)
+	}
+	p.Inspect(time.Now().Add(time.Hour)) // it is too old by then
+	if e := r.awaitKind(t, 1, pool.EventRecycled)[0]; !strings.Contains(e.Reason, "gobehave") {
+		t.Errorf("%+v", e)
+	}
+	if s := p.Stats(); s.Starting != 0 || s.SpawnFailures != 1 || s.Recycled[pool.RecycledChanged] != 1 {
+		t.Errorf("%+v", s)
+	}
+	_, err = pool.Call[int64](t.Context(), p, "gobehave", "now")
+	if !errors.As(err, new(*pool.ExecutorError)) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Without a program for its packages a pool says which package lacks one.
+func TestNoExecutor(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, func(c *pool.Config) { c.Executor = "" })
+	_, err := pool.Call[int](t.Context(), p, "misbehave", "getpid")
+	var spawn *pool.SpawnError
+	if !errors.As(err, &spawn) || spawn.Executor != "" || !strings.Contains(err.Error(), "package misbehave") {
+		t.Errorf("%v", err)
+	}
+}
+
 // Callers that give up leave no more processes than there should be.
 func TestNoProcessTooMany(t *testing.T) {
 	t.Parallel()
@@ -834,6 +903,37 @@ func TestCloseKills(t *testing.T) {
 	r.checkFates(t)
 }
 
+// Who waits for a process to start, when Close kills, learns that the pool is closed.
+func TestCloseKillsWhatStarts(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	p := oddPool(t, func(c *pool.Config) {
+		c.Env[len(c.Env)-2] = envBehaviour + "=never reads"
+		c.StartTimeout, c.Executors, c.Observer = time.Hour, 1, &r
+	})
+	failed := make(chan error, 1)
+	go func() {
+		_, err := do(context.Background(), p, "echo", "")
+		failed <- err
+	}()
+	for s := p.Stats(); s.Running == 0 || len(s.Executors) == 0; s = p.Stats() {
+		time.Sleep(100 * time.Microsecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	within(t, "Close", func() {
+		if err := p.Close(ctx); err != context.Canceled {
+			t.Errorf("%v", err)
+		}
+	})
+	if err := <-failed; err != pool.ErrClosed {
+		t.Errorf("who waited got %v", err)
+	}
+	if s := p.Stats(); s.SpawnFailures != 0 || len(r.kind(pool.EventSpawnFailed)) != 0 {
+		t.Errorf("%+v", s.Counts)
+	}
+}
+
 // Close waits neither for a process that does not come up nor for one that does not
 // shut down.
 func TestCloseWhileStarting(t *testing.T) {
@@ -873,6 +973,38 @@ func TestCloseWhilePreloading(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	r.checkFates(t)
+}
+
+// The same with a context that is done. What the pool has killed has not crashed.
+func TestCloseKillsWhatPreloads(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	p := newPool(t, func(c *pool.Config) {
+		c.Preload, c.LoadTimeout, c.Observer, c.Executors = []string{"init_hangs"}, time.Hour, &r, 1
+	})
+	waits := make(chan error, 1)
+	go func() {
+		_, err := pool.Call[int](context.Background(), p, "misbehave", "getpid")
+		waits <- err
+	}()
+	r.awaitKind(t, 1, pool.EventSpawned)
+	for p.Stats().Running == 0 {
+		time.Sleep(100 * time.Microsecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	within(t, "Close", func() {
+		if err := p.Close(ctx); err != context.Canceled {
+			t.Error(err)
+		}
+	})
+	if err := <-waits; err != pool.ErrClosed {
+		t.Errorf("who waited got %v", err)
+	}
+	if crashed := r.kind(pool.EventCrashed); len(crashed) != 0 {
+		t.Errorf("%+v", crashed)
+	}
 	r.checkFates(t)
 }
 

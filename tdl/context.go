@@ -1,7 +1,10 @@
 package tdl
 
 import (
+	"bytes"
 	"fmt"
+
+	"github.com/tinylib/msgp/msgp"
 
 	"github.com/spider-go/spider/internal/msgpack"
 	"github.com/spider-go/spider/internal/wire"
@@ -160,6 +163,40 @@ func DecodeContext(b []byte) (TaskContext, error) {
 
 // decodeContext reads a context as it travels.
 func decodeContext(b []byte) (TaskContext, error) {
+	if c, ok := decodePlainContext(b); ok {
+		return c, nil
+	}
+	return decodeAnyContext(b)
+}
+
+// What a plain context begins with, and what stands before its index.
+const plainArray, plainIndex = "\x95", "\x81\xa5Index"
+
+// decodePlainContext reads what nearly all contexts are: that of a task at an index, in
+// the form in which serde writes it. It is on the way of every call.
+func decodePlainContext(b []byte) (c TaskContext, ok bool) {
+	rest, ok := bytes.CutPrefix(b, []byte(plainArray))
+	if !ok {
+		return c, false
+	}
+	var index uint64
+	for i, n := range [...]*uint64{&c.JobID, &index, &c.TaskInstanceID, &c.ResourceGroupID} {
+		if i == 1 {
+			if rest, ok = bytes.CutPrefix(rest, []byte(plainIndex)); !ok {
+				return c, false
+			}
+		}
+		var err error
+		if *n, rest, err = msgp.ReadUint64Bytes(rest); err != nil {
+			return c, false
+		}
+	}
+	c.TaskID = Index(index)
+	return c, msgp.IsNil(rest)
+}
+
+// decodeAnyContext reads a context in any form that serde accepts.
+func decodeAnyContext(b []byte) (TaskContext, error) {
 	var w contextWire
 	if _, err := msgpack.Decode(b, &w); err != nil {
 		return TaskContext{}, fmt.Errorf("task context: %w (expected an array of 5: job_id, task_id, task_instance_id, resource_group_id, serialized_task_graph_outputs)", err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -398,5 +399,47 @@ func TestDecodeValue(t *testing.T) {
 	}
 	if err := DecodeValue(nil, &s); !errors.Is(err, &Error{Kind: DeserializationError}) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The short way through the usual form must mean what the long one does.
+func FuzzPlainContext(f *testing.F) {
+	for _, c := range []TaskContext{
+		{}, {JobID: 1, TaskID: Index(2), TaskInstanceID: 3, ResourceGroupID: 4},
+		{JobID: 1 << 63, TaskID: Index(300), TaskInstanceID: 70_000, ResourceGroupID: 1 << 40},
+		{TaskID: Cleanup},
+	} {
+		f.Add(c.Encode())
+	}
+	f.Add([]byte("\x95\xff\x81\xa5Index\x00\x00\x00\xc0"))
+	f.Add([]byte("\x95\x00\x81\xa5Index\xd0\x01\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		plain, ok := decodePlainContext(b)
+		if !ok {
+			return
+		}
+		if full, err := decodeAnyContext(b); err != nil || !reflect.DeepEqual(plain, full) {
+			t.Errorf("%x is %+v, else %+v, %v", b, plain, full, err)
+		}
+	})
+}
+
+func TestPlainContextIsTheUsualOne(t *testing.T) {
+	c, err := NewTaskContext(7, Index(1000), 1<<33, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := c.Encode()
+	got, ok := decodePlainContext(b)
+	if !ok || !reflect.DeepEqual(got, c) {
+		t.Errorf("%x: %+v, %v", b, got, ok)
+	}
+	for n := range b {
+		if _, ok := decodePlainContext(b[:n]); ok {
+			t.Errorf("%x is taken for a context", b[:n])
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { decodePlainContext(b) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spider-go/spider/internal/protocol"
+	"github.com/spider-go/spider/internal/sharedmem"
+	"github.com/spider-go/spider/internal/spin"
+	"github.com/spider-go/spider/internal/widepipe"
 )
 
 // Environment variables of an executor process, beside SPIDER_LOG and RUST_LOG.
@@ -65,6 +68,12 @@ func Main(cfg Config) (status int) {
 	log := newLogger(os.Stderr, os.Getenv)
 	keepProcessor()
 
+	// Before anything else can open descriptors or start processes.
+	shared, err := sharedmem.Accept()
+	if err != nil {
+		log.Info("no shared memory: " + err.Error())
+	}
+
 	runner, err := cfg.Open(log)
 	if err != nil {
 		log.Error(err.Error())
@@ -90,9 +99,16 @@ func Main(cfg Config) (status int) {
 		return 1
 	}
 	shortTimers()
+	stdio.spin = spin.FromEnv()
 	log.Info("executor ready", "pid", os.Getpid())
 
-	err = Serve(stdio, stdio, runner, protocol.DefaultMaxFrame, log)
+	var pipes widepipe.Pipes
+	s := server{
+		frames: protocol.NewReader(stdio, protocol.DefaultMaxFrame), w: stdio, runner: runner,
+		maxFrame: protocol.DefaultMaxFrame, log: log,
+		shared: shared, widen: func() { pipes.Widen(stdio.in, stdio.out) },
+	}
+	err = s.serve()
 	var broken *WriteError
 	switch {
 	case err == nil:

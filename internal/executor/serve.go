@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/spider-go/spider/internal/protocol"
+	"github.com/spider-go/spider/internal/sharedmem"
 	"github.com/spider-go/spider/internal/timeslice"
+	"github.com/spider-go/spider/internal/widepipe"
 )
 
 // A WriteError says that an answer could not be delivered: whoever should read
@@ -28,46 +29,96 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // frame buffer and the response buffer are reused, and grow to the largest
 // frame seen.
 func Serve(r io.Reader, w io.Writer, runner Runner, maxFrame int, log *slog.Logger) error {
-	var (
-		frames   = protocol.NewReader(r, maxFrame)
-		request  protocol.Request
-		response []byte
-		served   int
-		slice    timeslice.Slice
-	)
+	s := server{frames: protocol.NewReader(r, maxFrame), w: w, runner: runner, maxFrame: maxFrame, log: log}
+	return s.serve()
+}
+
+type server struct {
+	frames   *protocol.Reader
+	w        io.Writer
+	runner   Runner
+	maxFrame int
+	log      *slog.Logger
+
+	shared *sharedmem.Accepted // nil: there is none
+	widen  func()              // is called when frames are large; nil: nothing to do
+
+	response []byte // reused
+	served   int
+	slice    timeslice.Slice
+}
+
+func (s *server) serve() error {
+	var request protocol.Request
 	for {
-		body, err := frames.ReadFrame()
+		body, err := s.frames.ReadFrame()
 		if errors.Is(err, io.EOF) {
-			log.Debug("stdin closed, no request pending", "served", served)
+			s.log.Debug("stdin closed, no request pending", "served", s.served)
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("request %d: %w", served+1, err)
+			return fmt.Errorf("request %d: %w", s.served+1, err)
 		}
-		if err := protocol.DecodeRequest(body, &request); err != nil {
-			return fmt.Errorf("request %d: %w", served+1, err)
+		if err := protocol.DecodeRequestShared(body, s.shared.Payload(), &request); err != nil {
+			return fmt.Errorf("request %d: %w", s.served+1, err)
 		}
 		if request.Kind == protocol.RequestShutdown {
-			log.Debug("shutdown requested", "served", served)
+			s.log.Debug("shutdown requested", "served", s.served)
 			return nil
 		}
-
-		start := time.Now()
-		outcome := runner.Run(&request.Execute)
-		elapsed := time.Since(start)
-
-		if err := protocol.CheckFrame(protocol.ResponseSize(len(outcome.Payload)), maxFrame); err != nil {
-			outcome = oversize(outcome.Failure, err)
+		if len(body) > widepipe.Narrow && s.widen != nil {
+			s.widen()
 		}
-		response = slices.Grow(response[:0], protocol.HeaderSize+protocol.ResponseSize(len(outcome.Payload)))
-		response = protocol.AppendResponse(response, outcome, elapsed)
-		runner.Release()
-		if _, err := w.Write(response); err != nil {
+
+		start := timeslice.Now()
+		outcome := s.runner.Run(&request.Execute)
+		elapsed := timeslice.Now() - start
+
+		err = s.answer(outcome, elapsed)
+		s.runner.Release()
+		if err != nil {
 			return &WriteError{Err: err}
 		}
-		served++
-		slice.Yield(start)
+		s.served++
+		s.slice.Yield(start)
 	}
+}
+
+// answer writes the response to one request.
+func (s *server) answer(outcome protocol.Outcome, elapsed time.Duration) error {
+	if s.shared.CopyIn(outcome.Payload) {
+		s.response = protocol.AppendResponseShared(s.response[:0], outcome, elapsed)
+		_, err := s.w.Write(s.response)
+		return err
+	}
+	if err := s.checkSize(outcome.Payload); err != nil {
+		outcome = oversize(outcome.Failure, err)
+	}
+	if len(outcome.Payload) <= widepipe.Narrow {
+		s.response = protocol.AppendResponse(s.response[:0], outcome, elapsed)
+		_, err := s.w.Write(s.response)
+		return err
+	}
+	// One write would take a copy first.
+	if s.widen != nil {
+		s.widen()
+	}
+	head, tail := protocol.SplitResponse(s.response[:0], outcome, elapsed)
+	for _, part := range [][]byte{head, outcome.Payload, tail} {
+		if _, err := s.w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkSize says that a payload cannot be sent.
+func (s *server) checkSize(payload []byte) error {
+	size := protocol.ResponseSize(len(payload))
+	if protocol.CheckFrame(size, s.maxFrame) == nil {
+		return nil
+	}
+	return &protocol.FrameTooLargeError{Size: uint64(size), Limit: max(s.maxFrame, s.shared.Max())}
 }
 
 // oversize stands in for an answer that no frame can carry. The parent would

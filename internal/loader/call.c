@@ -118,15 +118,15 @@ spider_result spider_produce(void *fn)
 }
 
 /* Never NULL, also for an empty buffer: a debug-built Rust package aborts on it. */
-static const void *present(const void *ptr, size_t len)
+static const void *present(uintptr_t ptr, size_t len)
 {
 	static const uint8_t none;
 
-	return len != 0 ? ptr : &none;
+	return len != 0 ? (const void *)ptr : &none;
 }
 
-spider_result spider_execute(void *fn, const void *task, size_t task_len, const void *ctx,
-			     size_t ctx_len, const void *inputs, size_t inputs_len)
+spider_result spider_execute(void *fn, uintptr_t task, size_t task_len, uintptr_t ctx, size_t ctx_len,
+			     uintptr_t inputs, size_t inputs_len)
 {
 	SpiderTdlResult r;
 

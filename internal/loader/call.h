@@ -29,8 +29,9 @@ SpiderTdlVersion spider_get_version(void *fn);
 spider_bytes spider_get_name(void *fn);
 /* A function that takes nothing: init or describe. */
 spider_result spider_produce(void *fn);
-spider_result spider_execute(void *fn, const void *task, size_t task_len, const void *ctx,
-			     size_t ctx_len, const void *inputs, size_t inputs_len);
+/* The pointers come as integers: see the loader's address. */
+spider_result spider_execute(void *fn, uintptr_t task, size_t task_len, uintptr_t ctx, size_t ctx_len,
+			     uintptr_t inputs, size_t inputs_len);
 void spider_free(uintptr_t ptr);
 
 /* If set, a task that ends its thread (pthread_exit) ends the process. */

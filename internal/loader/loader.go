@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -91,9 +92,10 @@ func (l *Loader) Run(e *protocol.Execute) protocol.Outcome {
 		l.packages[name] = pkg
 	}
 	r := C.spider_execute(pkg.execute,
-		unsafe.Pointer(unsafe.SliceData(e.Task)), C.size_t(len(e.Task)),
-		unsafe.Pointer(unsafe.SliceData(e.Context)), C.size_t(len(e.Context)),
-		unsafe.Pointer(unsafe.SliceData(e.Inputs)), C.size_t(len(e.Inputs)))
+		address(e.Task), C.size_t(len(e.Task)),
+		address(e.Context), C.size_t(len(e.Context)),
+		address(e.Inputs), C.size_t(len(e.Inputs)))
+	runtime.KeepAlive(e)
 	l.result = r.ptr
 	if !plausible(r.ptr, r.len) {
 		// Not to be freed either: nobody knows what it is.
@@ -114,6 +116,12 @@ func (l *Loader) Release() {
 		C.spider_free(l.result)
 		l.result = 0
 	}
+}
+
+// address is where a request's bytes are, as a number: they are no pointers to Go's
+// pointers, and cgo need not look for those. The request keeps them alive.
+func address(b []byte) C.uintptr_t {
+	return C.uintptr_t(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
 }
 
 // plausible reports whether a package may have meant this buffer: not NULL, nor

@@ -16,6 +16,11 @@ const (
 	tagSuccess  = 0
 	tagFailure  = 1
 
+	// tagShared marks a message whose last field lies in memory that both sides see
+	// (package sharedmem): in its place stands the field's length alone. No peer sees
+	// it that has not said it knows that.
+	tagShared = 1 << 31
+
 	tagSize    = 4 // bytes of an enum tag
 	lengthSize = 8 // bytes of a length, and of the elapsed time
 )
@@ -67,6 +72,10 @@ type Outcome struct {
 type Response struct {
 	Outcome Outcome
 	Elapsed time.Duration
+
+	// Shared is how many bytes the payload has in shared memory, 0 if it is in
+	// Outcome.
+	Shared int
 }
 
 // MessageError says why a message, or an error inside one, could not be decoded.
@@ -92,14 +101,33 @@ func ExecuteSize(pkg, task, context, inputs int) int {
 // caller has checked the size (see [ExecuteSize]), and that pkg and task are
 // valid UTF-8: an executor ends on anything else.
 func AppendExecute[S ~string | ~[]byte](dst []byte, pkg, task S, context, inputs []byte) []byte {
-	dst = appendFrameHeader(dst, ExecuteSize(len(pkg), len(task), len(context), len(inputs)))
-	dst = binary.LittleEndian.AppendUint32(dst, tagExecute)
+	size := ExecuteSize(len(pkg), len(task), len(context), len(inputs))
+	return appendBytes(appendExecute(dst, size, tagExecute, pkg, task, context), inputs)
+}
+
+// AppendExecuteHead is [AppendExecute] without the inputs, which follow it: large ones
+// are written from where they are.
+func AppendExecuteHead[S ~string | ~[]byte](dst []byte, pkg, task S, context []byte, inputs int) []byte {
+	size := ExecuteSize(len(pkg), len(task), len(context), inputs)
+	return binary.LittleEndian.AppendUint64(appendExecute(dst, size, tagExecute, pkg, task, context), uint64(inputs))
+}
+
+// AppendExecuteShared is [AppendExecute] for inputs of that many bytes that lie in
+// shared memory. The caller has checked the size of ExecuteSize without them.
+func AppendExecuteShared[S ~string | ~[]byte](dst []byte, pkg, task S, context []byte, inputs int) []byte {
+	size := ExecuteSize(len(pkg), len(task), len(context), 0)
+	return binary.LittleEndian.AppendUint64(appendExecute(dst, size, tagShared, pkg, task, context), uint64(inputs))
+}
+
+// appendExecute appends all but the inputs.
+func appendExecute[S ~string | ~[]byte](dst []byte, size int, tag uint32, pkg, task S, context []byte) []byte {
+	dst = appendFrameHeader(dst, size)
+	dst = binary.LittleEndian.AppendUint32(dst, tag)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(len(pkg)))
 	dst = append(dst, pkg...)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(len(task)))
 	dst = append(dst, task...)
-	dst = appendBytes(dst, context)
-	return appendBytes(dst, inputs)
+	return appendBytes(dst, context)
 }
 
 // AppendShutdown appends a whole Shutdown frame, header included, to dst.
@@ -118,14 +146,42 @@ func ResponseSize(payload int) int {
 // caller has checked the size (see [ResponseSize]). A negative elapsed counts
 // as 0; fractions of a microsecond are dropped.
 func AppendResponse(dst []byte, o Outcome, elapsed time.Duration) []byte {
-	dst = appendFrameHeader(dst, ResponseSize(len(o.Payload)))
-	dst = binary.LittleEndian.AppendUint32(dst, tagResult)
-	tag := uint32(tagSuccess)
-	if o.Failure {
-		tag = tagFailure
-	}
+	dst = appendResponse(dst, len(o.Payload), tagResult, &o)
+	return appendElapsed(append(dst, o.Payload...), elapsed)
+}
+
+// SplitResponse is [AppendResponse] in parts, for a large payload that is written from
+// where it is: what comes before it in the frame, and what after it.
+func SplitResponse(dst []byte, o Outcome, elapsed time.Duration) (head, tail []byte) {
+	head = appendResponse(dst, len(o.Payload), tagResult, &o)
+	n := len(head)
+	both := appendElapsed(head, elapsed)
+	return both[:n], both[n:]
+}
+
+// AppendResponseShared is [AppendResponse] for an outcome whose payload lies in shared
+// memory.
+func AppendResponseShared(dst []byte, o Outcome, elapsed time.Duration) []byte {
+	return appendElapsed(appendResponse(dst, 0, tagShared, &o), elapsed)
+}
+
+// appendResponse appends what comes before the payload, of which that many bytes follow
+// in the frame.
+func appendResponse(dst []byte, follow int, tag uint32, o *Outcome) []byte {
+	dst = appendFrameHeader(dst, ResponseSize(follow))
 	dst = binary.LittleEndian.AppendUint32(dst, tag)
-	dst = appendBytes(dst, o.Payload)
+	dst = binary.LittleEndian.AppendUint32(dst, o.tag())
+	return binary.LittleEndian.AppendUint64(dst, uint64(len(o.Payload)))
+}
+
+func (o *Outcome) tag() uint32 {
+	if o.Failure {
+		return tagFailure
+	}
+	return tagSuccess
+}
+
+func appendElapsed(dst []byte, elapsed time.Duration) []byte {
 	return binary.LittleEndian.AppendUint64(dst, uint64(max(elapsed, 0)/time.Microsecond))
 }
 
@@ -137,14 +193,18 @@ func appendBytes(dst, b []byte) []byte {
 // DecodeRequest reads the body of a frame into r, whose fields become views into
 // it. Bytes after the message are ignored. On an error, a [*MessageError], r is
 // left as it was.
-func DecodeRequest(body []byte, r *Request) error {
-	d := decoder{message: "Request", body: body}
+func DecodeRequest(body []byte, r *Request) error { return DecodeRequestShared(body, nil, r) }
+
+// DecodeRequestShared is [DecodeRequest] of an executor that has told its parent that it
+// knows of the shared memory, whose payload may be what shared is. Nil is none.
+func DecodeRequestShared(body, shared []byte, r *Request) error {
+	d := decoder{message: "Request", body: body, shared: shared != nil}
 	tag, err := d.tag("tag", tagShutdown)
 	if err != nil {
 		return err
 	}
 	var e Execute
-	if tag == tagExecute {
+	if tag != tagShutdown {
 		if e.Package, err = d.text("package"); err != nil {
 			return err
 		}
@@ -154,7 +214,15 @@ func DecodeRequest(body []byte, r *Request) error {
 		if e.Context, err = d.bytes("context"); err != nil {
 			return err
 		}
-		if e.Inputs, err = d.bytes("inputs"); err != nil {
+		if tag == tagShared {
+			var n int
+			n, err = d.sharedLength("inputs", len(shared))
+			e.Inputs = shared[:n:n]
+			tag = tagExecute
+		} else {
+			e.Inputs, err = d.bytes("inputs")
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -166,9 +234,15 @@ func DecodeRequest(body []byte, r *Request) error {
 // into it. Bytes after the message are ignored. An elapsed time beyond what a
 // time.Duration holds (292 years) becomes the largest one. On an error, a
 // [*MessageError], r is left as it was.
-func DecodeResponse(body []byte, r *Response) error {
-	d := decoder{message: "Response", body: body}
-	if _, err := d.tag("tag", tagResult); err != nil {
+func DecodeResponse(body []byte, r *Response) error { return DecodeResponseShared(body, 0, r) }
+
+// DecodeResponseShared is [DecodeResponse] of a parent whose executor may have left a
+// payload of up to max bytes in shared memory. Then r.Shared is its length, and r has no
+// payload.
+func DecodeResponseShared(body []byte, max int, r *Response) error {
+	d := decoder{message: "Response", body: body, shared: max > 0}
+	tag, err := d.tag("tag", tagResult)
+	if err != nil {
 		return err
 	}
 	outcome, err := d.tag("outcome", tagFailure)
@@ -179,7 +253,13 @@ func DecodeResponse(body []byte, r *Response) error {
 	if outcome == tagFailure {
 		field = "error"
 	}
-	payload, err := d.bytes(field)
+	var payload []byte
+	shared := 0
+	if tag == tagShared {
+		shared, err = d.sharedLength(field, max)
+	} else {
+		payload, err = d.bytes(field)
+	}
 	if err != nil {
 		return err
 	}
@@ -188,6 +268,7 @@ func DecodeResponse(body []byte, r *Response) error {
 		return err
 	}
 	r.Outcome = Outcome{Failure: outcome == tagFailure, Payload: payload}
+	r.Shared = shared
 	r.Elapsed = math.MaxInt64
 	if us <= math.MaxInt64/uint64(time.Microsecond) {
 		r.Elapsed = time.Duration(us) * time.Microsecond
@@ -200,6 +281,7 @@ type decoder struct {
 	message string
 	body    []byte
 	off     int
+	shared  bool // the message may be one that is marked by tagShared
 }
 
 func (d *decoder) left() int { return len(d.body) - d.off }
@@ -217,7 +299,7 @@ func (d *decoder) tag(field string, last uint32) (uint32, error) {
 		return 0, d.fail(field, d.off, "needs %d bytes at offset %d (%d bytes left)", tagSize, d.off, d.left())
 	}
 	tag := binary.LittleEndian.Uint32(d.body[d.off:])
-	if tag > last {
+	if tag > last && !(tag == tagShared && d.off == 0 && d.shared) {
 		return 0, d.fail(field, d.off, "unknown value %d at offset %d (0 to %d are known)", tag, d.off, last)
 	}
 	d.off += tagSize
@@ -247,6 +329,19 @@ func (d *decoder) bytes(field string) ([]byte, error) {
 	b := d.body[d.off:end:end]
 	d.off = end
 	return b, nil
+}
+
+// sharedLength reads the length of a field that lies in shared memory of that size.
+func (d *decoder) sharedLength(field string, max int) (int, error) {
+	at := d.off
+	n, err := d.u64(field)
+	if err != nil {
+		return 0, err
+	}
+	if n > uint64(max) {
+		return 0, d.fail(field, at, "length %d at offset %d goes past the end of the shared memory (%d bytes)", n, at, max)
+	}
+	return int(n), nil
 }
 
 func (d *decoder) text(field string) ([]byte, error) {

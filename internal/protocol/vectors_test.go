@@ -79,16 +79,16 @@ func frames(t *testing.T) map[string]any {
 			unhex(t, "00000000"),
 		}},
 		"frame/response_success_55": &Response{
-			Outcome{Payload: unhex(t, "01000000 01000000 37")}, elapsed,
+			Outcome: Outcome{Payload: unhex(t, "01000000 01000000 37")}, Elapsed: elapsed,
 		},
-		"frame/response_success_unit":        &Response{Outcome{Payload: unhex(t, "00000000")}, elapsed},
-		"frame/response_success_empty_bytes": &Response{Outcome{Payload: []byte{}}, elapsed},
-		"frame/response_failure_incompatible_version": &Response{Outcome{
+		"frame/response_success_unit":        &Response{Outcome: Outcome{Payload: unhex(t, "00000000")}, Elapsed: elapsed},
+		"frame/response_success_empty_bytes": &Response{Outcome: Outcome{Payload: []byte{}}, Elapsed: elapsed},
+		"frame/response_failure_incompatible_version": &Response{Outcome: Outcome{
 			Failure: true,
 			Payload: (&ExecutorError{
 				Variant: IncompatibleVersion, Package: Version{9, 8, 7}, Executor: Version{0, 1, 0},
 			}).Append(nil),
-		}, elapsed},
+		}, Elapsed: elapsed},
 	}
 }
 

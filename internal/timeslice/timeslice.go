@@ -20,14 +20,21 @@ import (
 // slice is well below the 10 ms after which the monitor acts.
 const slice = 4 * time.Millisecond
 
+// began is where moments count from.
+var began = time.Now()
+
+// Now is this moment, for [Slice.Yield]. It reads one clock, where time.Now reads two.
+func Now() time.Duration { return time.Since(began) }
+
 // A Slice is the time since one goroutine's last pass through the scheduler. The
 // zero Slice is ready for use.
-type Slice struct{ began time.Time }
+type Slice struct{ began time.Duration }
 
 // Yield passes through the scheduler if it is time. It must be called by the
-// goroutine whose slice it is, at points where a few microseconds matter least.
-func (s *Slice) Yield(now time.Time) {
-	if now.Sub(s.began) >= slice {
+// goroutine whose slice it is, at points where a few microseconds matter least. now is
+// what [Now] has returned lately.
+func (s *Slice) Yield(now time.Duration) {
+	if now-s.began >= slice {
 		s.began = now
 		runtime.Gosched()
 	}

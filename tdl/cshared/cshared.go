@@ -17,7 +17,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"github.com/spider-go/spider/internal/timeslice"
@@ -94,7 +93,7 @@ func spiderExecute(task C.uintptr_t, taskLen C.size_t, ctx C.uintptr_t, ctxLen C
 	if cap(result) > registered.KeepResult {
 		result = nil
 	}
-	slice.Yield(time.Now())
+	slice.Yield(timeslice.Now())
 	return r
 }
 

@@ -1,0 +1,282 @@
+package pool
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spider-go/spider/internal/spin"
+)
+
+// answers is the parent's end of an executor's stdout. The calling goroutine itself
+// blocks in read: nothing has to be asked before, and nothing else to be woken. What
+// else can end the wait, the deadline and the end of the process (whoever may still hold
+// the other end open), interrupts it: it opens the other end once more and writes one
+// byte. After that the stream is of no use, and that byte is never taken for the
+// process's.
+type answers struct {
+	mu sync.Mutex // held while the descriptor is in use
+	fd int        // blocking; -1 when closed
+
+	spin spin.Spinner // looks for the answer before blocking
+
+	reads    uint64        // have begun
+	state    atomic.Uint64 // of the last one: its number and what it does
+	deadline atomic.Int64  // of the next read and those after it, in moments; 0: none
+	now      atomic.Int64  // the moment of the last look: deadlines until then are over
+	ended    atomic.Bool   // the process has
+
+	alarm struct {
+		sync.Mutex
+		timer *time.Timer
+		at    atomic.Int64 // when it will look at the deadline; 0: it will not
+	}
+
+	interrupting sync.Mutex
+	wrote        bool   // the byte
+	spoiled      bool   // the deadline has interrupted a read
+	rest         []byte // of an ended process
+	drained      bool   // rest is all there is
+}
+
+// What a read does, in the lower bits of its state.
+const (
+	idle = iota
+	reading
+	interrupted
+
+	stateBits = 2
+)
+
+// beginning is where moments count from.
+var beginning = time.Now()
+
+// moment is a time as a number, on the monotonic clock, never 0.
+func moment(t time.Time) int64 { return max(1, int64(t.Sub(beginning))) }
+
+// setDeadline is for the Read after it. A Read that it ends spoils the stream.
+func (a *answers) setDeadline(t time.Time) {
+	if t.IsZero() {
+		a.deadline.Store(0)
+		return
+	}
+	at := moment(t)
+	a.deadline.Store(at)
+	// Most calls have the same limit, and none is near its end: the alarm is set for
+	// an earlier one and looks then. One of the two sees what the other has stored.
+	if alarm := a.alarm.at.Load(); alarm == 0 || alarm > at {
+		a.setAlarm()
+	}
+}
+
+// setAlarm sets it for the deadline.
+func (a *answers) setAlarm() {
+	a.alarm.Lock()
+	defer a.alarm.Unlock()
+	at := a.deadline.Load()
+	if at == 0 {
+		return
+	}
+	a.alarm.at.Store(at)
+	left := time.Duration(at - moment(time.Now()))
+	if a.alarm.timer == nil {
+		a.alarm.timer = time.AfterFunc(left, a.look)
+		return
+	}
+	a.alarm.timer.Reset(left)
+}
+
+// look is called when the alarm goes off.
+func (a *answers) look() {
+	a.alarm.at.Store(0)
+	at, now := a.deadline.Load(), moment(time.Now())
+	switch {
+	case at == 0:
+	case at > now:
+		a.setAlarm()
+	default:
+		a.now.Store(now)
+		a.interrupt()
+	}
+}
+
+// end says that the process has ended.
+func (a *answers) end() {
+	a.ended.Store(true)
+	a.interrupt()
+}
+
+// interrupt ends the read that is under way, if one is that should end. Who begins one
+// looks first whether it should.
+func (a *answers) interrupt() {
+	a.interrupting.Lock()
+	defer a.interrupting.Unlock()
+	state := a.state.Load()
+	// What is late now is this very read: its deadline was set before it began.
+	if state&(1<<stateBits-1) != reading || !a.ended.Load() && !a.late() {
+		return
+	}
+	if !a.state.CompareAndSwap(state, state&^reading|interrupted) {
+		return
+	}
+	// It does not end before this function, so the descriptor is not closed.
+	path := "/proc/self/fd/" + strconv.Itoa(a.fd)
+	for a.state.Load() == state&^reading|interrupted {
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			n, _ := unix.Write(fd, []byte{0})
+			// Else the pipe is full: then the read is not waiting.
+			a.wrote = n == 1
+			unix.Close(fd)
+			return
+		}
+		// This process has no descriptor left, or there is no /proc. The read may yet
+		// end by itself, as it does if nothing but the process holds the pipe.
+		time.Sleep(interruptAgain)
+	}
+}
+
+// interruptAgain is how long to wait for a descriptor.
+const interruptAgain = 5 * time.Millisecond
+
+// Read returns what is there, io.EOF at the end of the pipe or of the process, or an
+// error that is os.ErrDeadlineExceeded.
+func (a *answers) Read(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fd < 0 {
+		return 0, os.ErrClosed
+	}
+	if a.spoiled {
+		return 0, os.ErrDeadlineExceeded
+	}
+	for !a.drained {
+		a.reads++
+		state := a.reads<<stateBits | reading
+		a.state.Store(state)
+		if a.ended.Load() || a.late() {
+			a.stopped(state)
+			if a.late() {
+				return 0, os.ErrDeadlineExceeded
+			}
+			a.drain(nil)
+			break
+		}
+		n, err := a.read(b)
+		if a.stopped(state) {
+			if a.late() {
+				a.spoiled = true
+				return 0, os.ErrDeadlineExceeded
+			}
+			a.drain(b[:max(n, 0)])
+			break
+		}
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, os.NewSyscallError("read", err)
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+	n := copy(b, a.rest)
+	a.rest = a.rest[n:]
+	if n == 0 && len(b) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// stopped ends a read and reports whether it was interrupted.
+func (a *answers) stopped(state uint64) bool {
+	if a.state.CompareAndSwap(state, state&^reading) {
+		return false
+	}
+	a.state.Store(state &^ reading)
+	// Not before the byte is written, if it will be.
+	a.interrupting.Lock()
+	defer a.interrupting.Unlock()
+	return true
+}
+
+// late reports whether the deadline has been found to be over.
+func (a *answers) late() bool {
+	at := a.deadline.Load()
+	return at != 0 && at <= a.now.Load()
+}
+
+func (a *answers) read(b []byte) (int, error) {
+	if n, ok := a.spin.Read(a.fd, b); ok {
+		return n, nil
+	}
+	return unix.Read(a.fd, b)
+}
+
+// drain reads what an ended process has left, behind what it has said before.
+func (a *answers) drain(before []byte) {
+	a.rest = slices.Clone(before)
+	a.drained = true
+	buffer := make([]byte, 64<<10)
+	// What it has forked may go on writing.
+	for len(a.rest) < maxRest {
+		ready := []unix.PollFd{{Fd: int32(a.fd), Events: unix.POLLIN}}
+		if n, err := unix.Poll(ready, 0); err == unix.EINTR {
+			continue
+		} else if err != nil || n == 0 || ready[0].Revents&unix.POLLIN == 0 {
+			break
+		}
+		n, err := unix.Read(a.fd, buffer)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			break
+		}
+		a.rest = append(a.rest, buffer[:n]...)
+	}
+	if a.wrote && len(a.rest) > 0 {
+		a.rest = a.rest[:len(a.rest)-1]
+	}
+}
+
+// maxRest bounds what is read of an ended process: more than a pipe holds.
+const maxRest = 2 << 20
+
+// unread says what there is to read, in the events of poll; 0: nothing, and the process
+// lives.
+func (a *answers) unread() int16 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended.Load() {
+		return unix.POLLHUP
+	}
+	ready := [1]unix.PollFd{{Fd: int32(a.fd), Events: unix.POLLIN}}
+	if n, err := unix.Poll(ready[:], 0); err != nil || n == 0 {
+		return 0
+	}
+	return ready[0].Revents
+}
+
+// close waits for a Read that is under way.
+func (a *answers) close() {
+	a.setDeadline(time.Time{})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.alarm.Lock()
+	defer a.alarm.Unlock()
+	if a.alarm.timer != nil {
+		a.alarm.timer.Stop()
+	}
+	if a.fd >= 0 {
+		unix.Close(a.fd)
+		a.fd = -1
+	}
+}
