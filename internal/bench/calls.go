@@ -42,6 +42,10 @@ type FloorTimes struct {
 	NoOpCurve Curve `json:"noop_curve"`
 }
 
+// spinTime is how long both ends of ours look before they block where they are measured
+// with that, which is between two cores.
+const spinTime = 100 * time.Microsecond
+
 // measureCalls measures single calls between one parent CPU and one child CPU.
 func measureCalls(o *order, kinds *workload.Calls) (executors []ExecutorTimes, floor *FloorTimes, err error) {
 	var open closers
@@ -55,8 +59,19 @@ func measureCalls(o *order, kinds *workload.Calls) (executors []ExecutorTimes, f
 		seats    []seat
 		subjects []subject
 	)
+	names := o.Config.executorNames()
+	var configs []pool.ProcessConfig
 	for _, program := range o.Config.executors() {
-		on, err := startExecutor(program, o.Config.PackageDir, o.ChildCPU)
+		configs = append(configs, o.Config.process(program))
+	}
+	if o.ParentCPU != o.ChildCPU {
+		spinning := o.Config.process(o.Config.Executor)
+		spinning.Spin = spinTime
+		configs = append(configs, spinning)
+		names = append(names, names[0]+", spinning")
+	}
+	for _, config := range configs {
+		on, err := startExecutor(config, o.ChildCPU)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -94,7 +109,7 @@ func measureCalls(o *order, kinds *workload.Calls) (executors []ExecutorTimes, f
 		slept := max(0, s.sleep.inside.stats().P50-s.noop.inside.stats().P50)
 		inside := s.instrument.inside.stats()
 		executors = append(executors, ExecutorTimes{
-			Name:      o.Config.executorNames()[i],
+			Name:      names[i],
 			EndToEnd:  s.instrument.endToEnd.stats(),
 			Inside:    inside,
 			Internal:  inside.Less(slept),
@@ -178,7 +193,7 @@ func (r *run) measureWays(ctx context.Context) (list []Way, err error) {
 	var open closers
 	defer open.closeInto(&err)
 	handle := func(program string) (func() (pool.Result, error), error) {
-		on, err := startExecutor(program, cfg.PackageDir, -1)
+		on, err := startExecutor(cfg.process(program), -1)
 		if err != nil {
 			return nil, err
 		}

@@ -83,7 +83,7 @@ func (r *run) measureDeathsOf(ctx context.Context, program string) (d Deaths, er
 	for death := range cfg.Deaths {
 		for i := range kinds {
 			k := &kinds[(death+i)%len(kinds)]
-			took, err := callAfter(ctx, k.Pool, c, program, cfg.PackageDir, 1+max(k.spares, 0), len(k.preload), k.dies)
+			took, err := callAfter(ctx, k.Pool, c, cfg.process(program), 1+max(k.spares, 0), len(k.preload), k.dies)
 			if err != nil {
 				return d, fmt.Errorf("%s: %w", k.what, err)
 			}
@@ -97,14 +97,14 @@ func (r *run) measureDeathsOf(ctx context.Context, program string) (d Deaths, er
 }
 
 // callAfter makes one call of a pool right after a death.
-func callAfter(ctx context.Context, p *pool.Pool, c *workload.Call, program, packageDir string, executors, loaded int, dies victim) (time.Duration, error) {
+func callAfter(ctx context.Context, p *pool.Pool, c *workload.Call, process pool.ProcessConfig, executors, loaded int, dies victim) (time.Duration, error) {
 	if err := settled(ctx, p, executors, loaded); err != nil {
 		return 0, err
 	}
 	var bystander *peer
 	if dies == stranger {
 		var err error
-		if bystander, err = startExecutor(program, packageDir, -1); err != nil {
+		if bystander, err = startExecutor(process, -1); err != nil {
 			return 0, err
 		}
 		defer bystander.process.Close()

@@ -165,6 +165,10 @@ func (p *Placement) section(b *strings.Builder, level string) {
 		"executor internal is that minus the measured sleep, IPC overhead is E2E minus executor time: together they are what a call costs beyond its task. " +
 		"A negative time means a sleep shorter than the median one.\n")
 
+	if p.ParentCPU != p.ChildCPU {
+		fmt.Fprintf(b, "\nSpinning, both ends look for %s us for what the other writes before they block (`Spin` of pool's Config).\n", micros(spinTime))
+	}
+
 	fmt.Fprintf(b, "\n%s The task that does nothing\n\n", level)
 	statsHeader(b)
 	for _, e := range p.Executors {

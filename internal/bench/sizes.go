@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	minSize = 16 // bytes of payload: what an echo's frame must at least hold
-	maxSize = 1 << 30
+	minSize = 16      // bytes of payload: what an echo's frame must at least hold
+	maxSize = 1 << 30 // and at most
 
 	// judgedSize is the payload by which the way of large ones is judged.
 	judgedSize = 4 << 20
@@ -92,7 +92,9 @@ func measureSize(o *order, kinds *workload.Calls, bytes int) (s Size, err error)
 	}
 	executors := make([]*measured, len(o.Config.executors()))
 	for i, program := range o.Config.executors() {
-		on, err := startExecutor(program, o.Config.PackageDir, o.ChildCPU)
+		config := o.Config.process(program)
+		config.MaxPayload = maxSize // for those that can
+		on, err := startExecutor(config, o.ChildCPU)
 		if err != nil {
 			return s, err
 		}

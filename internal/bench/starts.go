@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spider-go/spider/internal/bench/workload"
+	"github.com/spider-go/spider/pool"
 )
 
 // Starts are from the start of a process to its first answer.
@@ -48,13 +49,13 @@ func (r *run) measureStarts(ctx context.Context) (s *Starts, err error) {
 	if r.bare.Executor != "" {
 		s.BareC, s.BareExecutor = &Stats{}, &Stats{}
 		add(s.BareC, func() (time.Duration, error) { return startBare(ctx, r.bare.Executor) })
-		add(s.BareExecutor, func() (time.Duration, error) { return firstAnswer(r.bare.Executor, cfg.PackageDir, &small) })
+		add(s.BareExecutor, func() (time.Duration, error) { return firstAnswer(cfg.process(r.bare.Executor), &small) })
 	}
 	for i, program := range cfg.executors() {
 		e := &s.Executors[i]
 		e.Name = cfg.executorNames()[i]
-		add(&e.CPackage, func() (time.Duration, error) { return firstAnswer(program, cfg.PackageDir, &small) })
-		add(&e.GoPackage, func() (time.Duration, error) { return firstAnswer(program, cfg.PackageDir, &r.calls.NoOp) })
+		add(&e.CPackage, func() (time.Duration, error) { return firstAnswer(cfg.process(program), &small) })
+		add(&e.GoPackage, func() (time.Duration, error) { return firstAnswer(cfg.process(program), &r.calls.NoOp) })
 		add(&e.Pool, func() (time.Duration, error) { return r.firstAnswerOfPool(ctx, program, &r.calls.NoOp) })
 	}
 	for n := range cfg.Deaths + 1 { // the first is the warm-up
@@ -87,9 +88,9 @@ func startBare(ctx context.Context, program string) (time.Duration, error) {
 	return time.Duration(took), nil
 }
 
-func firstAnswer(program, packageDir string, c *workload.Call) (took time.Duration, err error) {
+func firstAnswer(process pool.ProcessConfig, c *workload.Call) (took time.Duration, err error) {
 	start := time.Now()
-	on, err := startExecutor(program, packageDir, -1)
+	on, err := startExecutor(process, -1)
 	if err != nil {
 		return 0, err
 	}

@@ -20,24 +20,25 @@ type subject interface {
 	run(n int, keep bool) error
 }
 
-// startProcess starts an executor, on a CPU unless that is -1.
-func startProcess(program, packageDir string, cpu int) (p *pool.Process, err error) {
-	err = onCPU(cpu, func() (err error) {
-		p, err = pool.StartProcess(pool.ProcessConfig{Executor: program, PackageDir: packageDir})
-		return err
-	})
-	return p, err
-}
-
 // peer is one long-lived executor process.
 type peer struct {
 	name    string
 	process *pool.Process
 }
 
-func startExecutor(program, packageDir string, cpu int) (*peer, error) {
-	process, err := startProcess(program, packageDir, cpu)
-	return &peer{name: filepath.Base(program), process: process}, err
+// startExecutor starts one, on a CPU unless that is -1.
+func startExecutor(cfg pool.ProcessConfig, cpu int) (*peer, error) {
+	e := &peer{name: filepath.Base(cfg.Executor)}
+	err := onCPU(cpu, func() (err error) {
+		e.process, err = pool.StartProcess(cfg)
+		return err
+	})
+	return e, err
+}
+
+// process is how an executor is started.
+func (cfg *Config) process(program string) pool.ProcessConfig {
+	return pool.ProcessConfig{Executor: program, PackageDir: cfg.PackageDir}
 }
 
 func (e *peer) close() error {

@@ -33,7 +33,7 @@ type answer struct {
 	Error string
 	Place Place
 
-	Executors []ExecutorTimes // of PartCalls; the first is ours
+	Executors []ExecutorTimes // of PartCalls
 	Floor     *FloorTimes
 	Sizes     []Size // of PartSizes
 	Flat      *Flat  // of PartFlat
