@@ -6,7 +6,8 @@
 // that speaks the protocol; a person has no reason to start it by hand.
 //
 // As "spider-task-executor --describe PACKAGE" it prints what the package tells about
-// itself, as JSON, and exits: 0, or 1 with the reason on stderr.
+// itself, as JSON, and exits: 0; 3 if it tells nothing; 1 if it cannot be used, with the
+// reason on stderr.
 //
 // Environment:
 //
@@ -22,6 +23,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -36,6 +38,10 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == "--describe" {
 		if err := describe(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, "spider-task-executor:", err)
+			var silent *loader.NotDescribedError
+			if errors.As(err, &silent) {
+				os.Exit(executor.StatusNotDescribed)
+			}
 			os.Exit(1)
 		}
 		return

@@ -14,7 +14,7 @@ import (
 type benchCommand struct {
 	places
 	Against   []string `placeholder:"PATH" help:"Another executor's program, measured in the same run. May be repeated."`
-	Only      []string `placeholder:"PART,..." enum:"calls,sizes,rates,deaths,starts,flat" help:"Measure these parts: ${enum}. Default: all."`
+	Only      []string `placeholder:"PART,..." enum:"calls,sizes,rates,deaths,starts,flat" complete:"enum" help:"Measure these parts: ${enum}. Default: all."`
 	Calls     int      `short:"n" default:"10000" help:"Calls of each kind, and at most for each size. Default: ${default}."`
 	FlatCalls int      `default:"100000" help:"Calls over which memory, descriptors and threads must stay flat. Default: ${default}."`
 	OutputDir string   `placeholder:"DIR" help:"Where the report goes. Default: $$${output_dir_variable}, else build/bench."`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -42,6 +43,12 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus,
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, fmt.Errorf("no condition %s", cond)
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("BIN", filepath.Dir(spider))
 			env.Setenv("BUILT_SPIDER", built.Spider)
@@ -50,6 +57,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SELF_HOSTED", built.SelfHosted)
 			env.Setenv("PATH", env.Getenv("PATH")+string(filepath.ListSeparator)+filepath.Dir(built.Executor))
 			env.Setenv("SPIDER_TDL_PACKAGE_DIR", built.Packages)
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			// Under -race, every process would otherwise end with a second's sleep.
 			env.Setenv("GORACE", "atexit_sleep_ms=10")
 			return nil

@@ -11,8 +11,47 @@ import (
 	"github.com/spider-go/spider/pool"
 )
 
-// The exit statuses. The ones from 124 on are those of timeout(1), env(1) and
-// the shell.
+// exitStatuses is what every command's exit status means, for people: the help, the
+// manual pages and the README have it from here. Those from 124 on are those of
+// timeout(1), env(1) and the shell.
+var exitStatuses = []struct{ status, meaning string }{
+	{"0", "done"},
+	{"1", "the task returned an error, refused its arguments, or is not in the package"},
+	{"2", "wrong usage: the command line, the configuration, or arguments that are no JSON or not of the task's types; nothing ran"},
+	{"124", "no answer within `--timeout`; the task was killed"},
+	{"125", "no answer to be had: there is no executor or no such package, it cannot be loaded, it exited or wrote nonsense instead of answering; or the results could not be written to stdout"},
+	{"128+n", "signal n killed the executor while the task ran (139 is SIGSEGV), or ended `spider` itself (130 is Ctrl-C)"},
+}
+
+// statusTable is exitStatuses in two columns, in lines of at most width characters.
+func statusTable(width int) string {
+	var b strings.Builder
+	for _, s := range exitStatuses {
+		left := s.status
+		for _, line := range wrap(strings.ReplaceAll(s.meaning, "`", ""), width-8) {
+			fmt.Fprintf(&b, "%-8s%s\n", left, line)
+			left = ""
+		}
+	}
+	return b.String()
+}
+
+// wrap breaks text into lines of at most width characters, at its spaces.
+func wrap(text string, width int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
+
+// The statuses of exitStatuses.
 const (
 	statusDone     = 0
 	statusTask     = 1
@@ -115,7 +154,12 @@ func oneLine(text string) string {
 	return b.String()
 }
 
-// usageError says what is wrong with the command line.
+// complain writes the last line, which says what went wrong.
+func (s *streams) complain(err error) {
+	fmt.Fprintf(s.err, "%s %s\n", styleOf(s.color, s.err).red("spider:"), oneLine(explain(err)))
+}
+
+// usageError says what is wrong with the command line or the configuration.
 type usageError struct{ message string }
 
 func (e *usageError) Error() string { return e.message }

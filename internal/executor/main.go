@@ -27,6 +27,10 @@ const (
 	EnvCoreDumps = "SPIDER_CORE_DUMPS"
 )
 
+// StatusNotDescribed is the exit status of an executor with --describe if the package
+// can be opened, but does not describe itself.
+const StatusNotDescribed = 3
+
 // Protection names one thing that keeps tasks, the process and its parent from
 // harming each other. The programs use [AllProtections]; the tests switch them
 // off one by one, to see that each is needed.

@@ -171,6 +171,13 @@ func (l *Loader) load(name string) (*library, *protocol.ExecutorError) {
 	return lib, nil
 }
 
+// NotDescribedError says that a package has no describe symbol, which is no fault.
+type NotDescribedError struct{ Package string }
+
+func (e *NotDescribedError) Error() string {
+	return fmt.Sprintf("package %q does not describe itself: it has no %s", e.Package, C.SPIDER_TDL_SYMBOL_DESCRIBE)
+}
+
 // Describe opens a package and returns what its describe symbol tells: JSON, as
 // tdl.h says. Its init function does not run. The error says that the package
 // cannot be used, or that it does not describe itself.
@@ -184,7 +191,7 @@ func (l *Loader) Describe(name string) ([]byte, error) {
 	}
 	describe := symbol(handle, C.SPIDER_TDL_SYMBOL_DESCRIBE)
 	if describe == nil {
-		return nil, fmt.Errorf("package %q does not describe itself: it has no %s", name, C.SPIDER_TDL_SYMBOL_DESCRIBE)
+		return nil, &NotDescribedError{name}
 	}
 	text, failed, err := produce(describe)
 	switch {
