@@ -183,8 +183,8 @@ func oneRound(ctx context.Context, round int, old, new *side, kinds []kind, call
 		defer func() { err = errors.Join(err, workers[i].close()) }()
 	}
 	for i, k := range kinds {
-		for _, w := range workers {
-			if err := w.warm(k.name, s.warmUp); err != nil {
+		for first := range workers {
+			if err := workers[(first+round)%2].warm(k.name, s.warmUp); err != nil {
 				return err
 			}
 		}
