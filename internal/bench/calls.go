@@ -43,7 +43,7 @@ type FloorTimes struct {
 }
 
 // spinTime is how long both ends of ours look before they block where they are measured
-// with that, which is between two cores.
+// with that: where nothing is pinned, as they do not look where they have one core.
 const spinTime = 100 * time.Microsecond
 
 // measureCalls measures single calls between one parent CPU and one child CPU.
@@ -59,19 +59,8 @@ func measureCalls(o *order, kinds *workload.Calls) (executors []ExecutorTimes, f
 		seats    []seat
 		subjects []subject
 	)
-	names := o.Config.executorNames()
-	var configs []pool.ProcessConfig
 	for _, program := range o.Config.executors() {
-		configs = append(configs, o.Config.process(program))
-	}
-	if o.ParentCPU != o.ChildCPU {
-		spinning := o.Config.process(o.Config.Executor)
-		spinning.Spin = spinTime
-		configs = append(configs, spinning)
-		names = append(names, names[0]+", spinning")
-	}
-	for _, config := range configs {
-		on, err := startExecutor(config, o.ChildCPU)
+		on, err := startExecutor(o.Config.process(program), o.ChildCPU)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -109,7 +98,7 @@ func measureCalls(o *order, kinds *workload.Calls) (executors []ExecutorTimes, f
 		slept := max(0, s.sleep.inside.stats().P50-s.noop.inside.stats().P50)
 		inside := s.instrument.inside.stats()
 		executors = append(executors, ExecutorTimes{
-			Name:      names[i],
+			Name:      o.Config.executorNames()[i],
 			EndToEnd:  s.instrument.endToEnd.stats(),
 			Inside:    inside,
 			Internal:  inside.Less(slept),
@@ -192,8 +181,8 @@ func (r *run) measureWays(ctx context.Context) (list []Way, err error) {
 	cfg, c := &r.report.Config, &r.calls.NoOp
 	var open closers
 	defer open.closeInto(&err)
-	handle := func(program string) (func() (pool.Result, error), error) {
-		on, err := startExecutor(cfg.process(program), -1)
+	handle := func(process pool.ProcessConfig) (func() (pool.Result, error), error) {
+		on, err := startExecutor(process, -1)
 		if err != nil {
 			return nil, err
 		}
@@ -214,13 +203,19 @@ func (r *run) measureWays(ctx context.Context) (list []Way, err error) {
 		}
 		open = append(open, floor.close)
 		subjects = append(subjects, floor)
-		call, err := handle(r.bare.Executor)
+		call, err := handle(cfg.process(r.bare.Executor))
 		if err != nil {
 			return nil, err
 		}
 		add("`Process.Execute` on a bare C executor", call)
 	}
-	call, err := handle(cfg.Executor)
+	call, err := handle(cfg.process(cfg.Executor))
+	if err != nil {
+		return nil, err
+	}
+	process := cfg.process(cfg.Executor)
+	process.Spin = spinTime
+	spinning, err := handle(process)
 	if err != nil {
 		return nil, err
 	}
@@ -232,6 +227,7 @@ func (r *run) measureWays(ctx context.Context) (list []Way, err error) {
 	cancelable, cancel := context.WithCancel(ctx)
 	defer cancel()
 	add("`Process.Execute`", call)
+	add("`Process.Execute`, spinning", spinning)
 	add("`Pool.Execute`", func() (pool.Result, error) { return p.Execute(context.Background(), c.Request) })
 	add("`Pool.Execute` with a context that can be canceled", func() (pool.Result, error) { return p.Execute(cancelable, c.Request) })
 

@@ -268,9 +268,11 @@ func drawPanels(title string, panels []panel, setup func(*plot.Plot)) ([]byte, e
 	if low.X == high.X {
 		high.X++
 	}
-	for _, p := range plots {
+	for i, p := range plots {
 		p.X.Min, p.X.Max = low.X, high.X
-		p.Y.Min, p.Y.Max = low.Y*0.8, high.Y*1.5
+		// Room for the legend, a share of the axis for each line of it.
+		room := 0.05 * float64(1+len(panels[i].lines))
+		p.Y.Min, p.Y.Max = low.Y*0.8, high.Y*math.Pow(high.Y/low.Y, room)
 	}
 	return drawChart(title, plots, vg.Length(len(plots))*6.2*vg.Inch)
 }

@@ -165,10 +165,6 @@ func (p *Placement) section(b *strings.Builder, level string) {
 		"executor internal is that minus the measured sleep, IPC overhead is E2E minus executor time: together they are what a call costs beyond its task. " +
 		"A negative time means a sleep shorter than the median one.\n")
 
-	if p.ParentCPU != p.ChildCPU {
-		fmt.Fprintf(b, "\nSpinning, both ends look for %s us for what the other writes before they block (`Spin` of pool's Config).\n", micros(spinTime))
-	}
-
 	fmt.Fprintf(b, "\n%s The task that does nothing\n\n", level)
 	statsHeader(b)
 	for _, e := range p.Executors {
@@ -214,7 +210,8 @@ func (r *Report) ways(b *strings.Builder) {
 	for _, w := range r.Calls.Ways {
 		wayRow(b, w.Name, w.Stats)
 	}
-	b.WriteString("\nThe bare C executor speaks the protocol, but has no packages: what it takes is the parent's own.\n")
+	fmt.Fprintf(b, "\nThe bare C executor speaks the protocol, but has no packages: what it takes is the parent's own. "+
+		"Spinning, both ends look for %s us for what the other writes before they block (`Spin` of pool's Config), if they have two cores.\n", micros(spinTime))
 }
 
 func wayRow(b *strings.Builder, name string, s Stats) {

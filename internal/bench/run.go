@@ -60,7 +60,7 @@ type Calls struct {
 // Placement is what was measured of small calls between two places.
 type Placement struct {
 	Place
-	Executors []ExecutorTimes `json:"executors"`       // ours, the others, on two cores ours with Spin
+	Executors []ExecutorTimes `json:"executors"`       // the first is ours
 	Floor     *FloorTimes     `json:"floor,omitempty"` // nil if there is none
 }
 
