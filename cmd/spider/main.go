@@ -23,8 +23,13 @@ import (
 type commands struct {
 	globals
 
-	Run   runCommand   `cmd:"" help:"Run one task and print its results."`
-	Bench benchCommand `cmd:"" help:"Measure what a call costs beyond the task."`
+	Run      runCommand      `cmd:"" help:"Run one task and print its results."`
+	Inspect  inspectCommand  `cmd:"" help:"Say what a package is, what it can do, and whether it loads."`
+	Packages packagesCommand `cmd:"" help:"List the packages of a directory, and whether they load."`
+	New      newCommand      `cmd:"" help:"Write a new package that builds, is tested and has a task."`
+	Build    buildCommand    `cmd:"" help:"Build a package and put it in place."`
+	Doctor   doctorCommand   `cmd:"" help:"Look at all that packages need, and say what to do."`
+	Bench    benchCommand    `cmd:"" help:"Measure what a call costs beyond the task."`
 
 	Config     configCommand     `cmd:"" help:"Print the configuration, and where each value is from."`
 	Completion completionCommand `cmd:"" help:"Print a script for the shell, which then completes spider's commands."`

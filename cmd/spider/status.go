@@ -16,7 +16,7 @@ import (
 // timeout(1), env(1) and the shell.
 var exitStatuses = []struct{ status, meaning string }{
 	{"0", "done"},
-	{"1", "the task returned an error, refused its arguments, or is not in the package"},
+	{"1", "the task returned an error, refused its arguments, or is not in the package; of other commands: the answer is no, such as a package that does not build or does not load"},
 	{"2", "wrong usage: the command line, the configuration, or arguments that are no JSON or not of the task's types; nothing ran"},
 	{"124", "no answer within `--timeout`; the task was killed"},
 	{"125", "no answer to be had: there is no executor or no such package, it cannot be loaded, it exited or wrote nonsense instead of answering; or the results could not be written to stdout"},
@@ -65,10 +65,11 @@ const (
 //
 //	nil                                    statusDone
 //	*pool.ExecutorError, TaskError         statusTask
+//	*noError                               statusTask
 //	*usageError                            statusUsage
 //	*pool.TimeoutError                     statusTimeout
 //	*pool.CrashError, died of a signal     statusSignal + n
-//	*signalError                           statusSignal + n
+//	*signalError, *interruptError          statusSignal + n
 //	all else                               statusUnusable
 //
 // All else is: the other kinds of *pool.ExecutorError, a *pool.CrashError
@@ -81,11 +82,15 @@ func statusOf(err error) int {
 		timeout  *pool.TimeoutError
 		crash    *pool.CrashError
 		signaled *signalError
+		stopped  *interruptError
+		no       *noError
 	)
 	switch {
 	case err == nil:
 		return statusDone
 	case errors.As(err, &answered) && answered.Kind == pool.TaskError:
+		return statusTask
+	case errors.As(err, &no):
 		return statusTask
 	case errors.As(err, &usage):
 		return statusUsage
@@ -95,6 +100,8 @@ func statusOf(err error) int {
 		return statusSignal + int(crash.Exit.Signal)
 	case errors.As(err, &signaled):
 		return statusSignal + int(signaled.signal)
+	case errors.As(err, &stopped):
+		return statusSignal + int(stopped.signal)
 	}
 	return statusUnusable
 }

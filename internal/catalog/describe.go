@@ -13,11 +13,15 @@ import (
 	"time"
 
 	"github.com/spider-go/spider/internal/executor"
+	"github.com/spider-go/spider/internal/throwaway"
 	"github.com/spider-go/spider/tdl"
 )
 
 // DefaultTimeout is how long a package may take to be loaded and to describe itself.
 const DefaultTimeout = 10 * time.Second
+
+// maxDescription is how long a description may be, in bytes.
+const maxDescription = 4 << 20
 
 // knownFormat is the newest form of a description that is understood here.
 const knownFormat = 1
@@ -100,38 +104,43 @@ func Describe(ctx context.Context, from Source, name string) (*tdl.Description, 
 	limit := cmp.Or(from.Timeout, DefaultTimeout)
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	p, err := probe(limited, append(os.Environ(), "SPIDER_TDL_PACKAGE_DIR="+from.Dir), program, args...)
+	r, err := throwaway.Run(limited, throwaway.Command{
+		Program:   program,
+		Args:      args,
+		Env:       append(os.Environ(), "SPIDER_TDL_PACKAGE_DIR="+from.Dir),
+		MaxOutput: maxDescription,
+	})
 	if err != nil {
 		return nil, failed(Unusable, "cannot be described: cannot start %s: %v", program, err)
 	}
-	if err := ctx.Err(); err != nil && p.cut != nil {
+	if err := ctx.Err(); err != nil && r.Cut != nil {
 		return nil, err
 	}
-	d, fault := p.description(isProgram, limit)
+	d, fault := description(&r, isProgram, limit)
 	if fault == nil && d.Name != "" && d.Name != name {
 		fault = &DescribeError{Reason: Nonsense, Message: fmt.Sprintf("describes itself as %q", d.Name)}
 	}
 	if fault != nil {
-		fault.Package, fault.Stderr = name, p.stderr
+		fault.Package, fault.Stderr = name, r.Stderr
 		return nil, fault
 	}
 	return d, nil
 }
 
 // description reads what a process has answered to --describe.
-func (p *probed) description(isProgram bool, limit time.Duration) (*tdl.Description, *DescribeError) {
+func description(r *throwaway.Result, isProgram bool, limit time.Duration) (*tdl.Description, *DescribeError) {
 	said := ""
-	if line := strings.TrimPrefix(reason(p.stderr), "spider-task-executor: "); line != "" {
+	if line := strings.TrimPrefix(r.Reason(), "spider-task-executor: "); line != "" {
 		said = ": " + line
 	}
-	switch status := p.status; {
-	case errors.Is(p.cut, errTooMuch):
-		return nil, &DescribeError{Reason: Nonsense, Message: fmt.Sprintf("describes itself in more than %d bytes; it was killed", maxOutput)}
-	case p.cut != nil:
+	switch status := r.Status; {
+	case errors.Is(r.Cut, throwaway.ErrTooMuch):
+		return nil, &DescribeError{Reason: Nonsense, Message: fmt.Sprintf("describes itself in more than %d bytes; it was killed", maxDescription)}
+	case r.Cut != nil:
 		return nil, &DescribeError{Reason: Hung, Message: fmt.Sprintf("did not describe itself within %v; it was killed", limit)}
 	case status.Signaled():
 		return nil, &DescribeError{Reason: Crashed, Signal: status.Signal(),
-			Message: fmt.Sprintf("crashed when it was asked to describe itself: %s%s", signalName(status.Signal()), said)}
+			Message: fmt.Sprintf("crashed when it was asked to describe itself: %s%s", throwaway.SignalName(status.Signal()), said)}
 	case status.ExitStatus() == 1:
 		return nil, &DescribeError{Reason: Unusable, Message: "cannot be used" + said}
 	case status.ExitStatus() == executor.StatusNotDescribed, status.ExitStatus() != 0 && isProgram:
@@ -140,19 +149,39 @@ func (p *probed) description(isProgram bool, limit time.Duration) (*tdl.Descript
 	case status.ExitStatus() != 0:
 		return nil, &DescribeError{Reason: Crashed,
 			Message: fmt.Sprintf("exited with status %d when it was asked to describe itself%s", status.ExitStatus(), said)}
-	case len(bytes.TrimSpace(p.stdout)) == 0:
+	case len(bytes.TrimSpace(r.Stdout)) == 0:
 		// An executor that does not know the flag has found its stdin empty.
 		return nil, &DescribeError{Reason: NotDescribed, Message: "does not describe itself"}
 	}
+	d, err := ReadDescription(r.Stdout)
+	var newer *newerError
+	switch {
+	case errors.As(err, &newer):
+		return nil, &DescribeError{Reason: NotDescribed, Message: "describes itself in " + newer.Error()}
+	case err != nil:
+		return nil, &DescribeError{Reason: Nonsense, Message: fmt.Sprintf("describes itself in %d bytes that are no description: %v", len(r.Stdout), err)}
+	}
+	return d, nil
+}
+
+// ReadDescription reads what a package says of itself.
+func ReadDescription(text []byte) (*tdl.Description, error) {
 	var d tdl.Description
-	if err := json.Unmarshal(p.stdout, &d); err != nil {
-		return nil, &DescribeError{Reason: Nonsense, Message: fmt.Sprintf("describes itself in %d bytes that are no description: %v", len(p.stdout), err)}
+	if err := json.Unmarshal(text, &d); err != nil {
+		return nil, err
 	}
 	if d.Format < 1 {
-		return nil, &DescribeError{Reason: Nonsense, Message: `describes itself in JSON that is no description: "describe" is missing`}
+		return nil, errors.New(`"describe" is missing`)
 	}
 	if d.Format > knownFormat {
-		return nil, &DescribeError{Reason: NotDescribed, Message: fmt.Sprintf("describes itself in form %d, and this program knows only %d", d.Format, knownFormat)}
+		return nil, &newerError{d.Format}
 	}
 	return &d, nil
+}
+
+// newerError says that a description is in a form of the future.
+type newerError struct{ format int }
+
+func (e *newerError) Error() string {
+	return fmt.Sprintf("form %d, and this program knows only %d", e.format, knownFormat)
 }

@@ -89,7 +89,7 @@ func Main(cfg Config) (status int) {
 	}
 	leadGroup()
 	if protections&ProtectLimits != 0 {
-		limitResources()
+		LimitResources()
 	}
 	stdio := &conn{in: 0, out: 1}
 	if protections&ProtectStdio != 0 {
@@ -144,9 +144,9 @@ func leadGroup() {
 // the gigabyte before it faults.
 const maxStack = 64 << 20
 
-// limitResources lowers soft limits only: what an operator set lower stays, and
+// LimitResources lowers soft limits only: what an operator set lower stays, and
 // a task that knows better may raise them again.
-func limitResources() {
+func LimitResources() {
 	lower(unix.RLIMIT_STACK, maxStack)
 	if os.Getenv(EnvCoreDumps) != "on" {
 		lower(unix.RLIMIT_CORE, 0)

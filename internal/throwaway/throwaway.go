@@ -1,4 +1,11 @@
-package catalog
+// Package throwaway runs a program that is not trusted to end, to be brief, or to clean
+// up: a package that is to describe itself, a library that is loaded to see whether it
+// can be. internal/catalog and internal/inspect run all code of packages with it.
+//
+// It hides the process, its group and its pipes: when [Run] returns they are gone. It never
+// reads more than it was allowed to, and knows nothing of packages. It is no sandbox: what
+// runs has this user's rights.
+package throwaway
 
 import (
 	"bytes"
@@ -16,10 +23,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// maxOutput is how much a package may say, in bytes.
-	maxOutput = 4 << 20
+// Command is what to run.
+type Command struct {
+	Program string // a path, or a name on PATH
+	Args    []string
+	Env     []string // nil: this process's own
+	Dir     string   // "": this process's own
 
+	// MaxOutput is how many bytes it may write to stdout. One more, and it is killed.
+	MaxOutput int
+}
+
+// Result is how a program ended.
+type Result struct {
+	Stdout []byte // at most MaxOutput bytes
+	Stderr string // the last of it, valid UTF-8
+	Status syscall.WaitStatus
+
+	// Cut says why it was killed: the context's error, or ErrTooMuch. Nil if it was not.
+	Cut error
+}
+
+// ErrTooMuch says that a program has written more than MaxOutput bytes.
+var ErrTooMuch = errors.New("too much output")
+
+const (
 	// maxStderr is how much is kept of what it writes to stderr: the last of it.
 	maxStderr = 16 << 10
 
@@ -28,38 +56,24 @@ const (
 	pipePatience = 200 * time.Millisecond
 )
 
-// errTooMuch says that a process has written more than maxOutput bytes.
-var errTooMuch = errors.New("too much output")
-
-// probed is how a throwaway process ended.
-type probed struct {
-	stdout []byte
-	stderr string // the last of it
-	status syscall.WaitStatus
-
-	// cut says why the process was killed, if it was: the context's error, or
-	// errTooMuch.
-	cut error
-}
-
-// probe runs a program to its end or to that of ctx, and kills what it leaves in its
-// group. When it returns, the process is gone. The error says that it could not be
-// started.
-func probe(ctx context.Context, env []string, program string, args ...string) (probed, error) {
+// Run runs a program to its end or to that of ctx, and kills what it leaves in its
+// process group. Its stdin is empty. When Run returns, the process is gone. The error says
+// that it could not be started.
+func Run(ctx context.Context, c Command) (Result, error) {
 	outRead, outWrite, err := os.Pipe()
 	if err != nil {
-		return probed{}, err
+		return Result{}, err
 	}
 	defer outRead.Close()
 	errRead, errWrite, err := os.Pipe()
 	if err != nil {
 		outWrite.Close()
-		return probed{}, err
+		return Result{}, err
 	}
 	defer errRead.Close()
 
-	cmd := exec.Command(program, args...)
-	cmd.Env = env
+	cmd := exec.Command(c.Program, c.Args...)
+	cmd.Env, cmd.Dir = c.Env, c.Dir
 	cmd.Stdout, cmd.Stderr = outWrite, errWrite
 	// The death signal is for the case that this process is killed meanwhile. It comes
 	// when the starting thread ends, hence the lock in the goroutine below.
@@ -88,29 +102,29 @@ func probe(ctx context.Context, env []string, program string, args ...string) (p
 	}()
 	if err := <-started; err != nil {
 		<-reaped
-		return probed{}, err
+		return Result{}, err
 	}
 
 	tooMuch := make(chan struct{})
-	stdout, stderr := &limited{full: tooMuch}, &last{}
+	stdout, stderr := &limited{limit: c.MaxOutput, full: tooMuch}, &last{}
 	copied := make(chan struct{}, 2)
-	for _, c := range []struct {
+	for _, way := range []struct {
 		to   io.Writer
 		from io.Reader
 	}{{stdout, outRead}, {stderr, errRead}} {
 		go func() {
-			_, _ = io.Copy(c.to, c.from)
+			_, _ = io.Copy(way.to, way.from)
 			copied <- struct{}{}
 		}()
 	}
 
-	var p probed
+	var r Result
 	select {
 	case <-exited:
 	case <-ctx.Done():
-		p.cut = ctx.Err()
+		r.Cut = ctx.Err()
 	case <-tooMuch:
-		p.cut = errTooMuch
+		r.Cut = ErrTooMuch
 	}
 	// The leader is a zombie or alive, so the number is its group's.
 	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
@@ -123,28 +137,31 @@ func probe(ctx context.Context, env []string, program string, args ...string) (p
 	_ = errRead.SetReadDeadline(late)
 	<-copied
 	<-copied
-	p.stdout, p.stderr = stdout.b.Bytes(), stderr.text()
-	p.status, _ = cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if p.cut == nil && stdout.over {
-		p.cut = errTooMuch
+	r.Stdout, r.Stderr = stdout.b.Bytes(), stderr.text()
+	r.Status, _ = cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if r.Cut == nil && stdout.over {
+		r.Cut = ErrTooMuch
 	}
-	return p, nil
+	return r, nil
 }
 
-// limited keeps maxOutput bytes; at more it closes full and takes the rest for nothing.
+// limited keeps limit bytes; at more it closes full and takes the rest for nothing.
 type limited struct {
-	b    bytes.Buffer
-	over bool
-	full chan struct{}
+	b     bytes.Buffer
+	limit int
+	over  bool
+	full  chan struct{}
 }
 
 func (l *limited) Write(b []byte) (int, error) {
-	if !l.over && l.b.Len()+len(b) > maxOutput {
+	if l.over {
+		return len(b), nil
+	}
+	kept := b[:min(len(b), l.limit-l.b.Len())]
+	l.b.Write(kept)
+	if len(kept) < len(b) {
 		l.over = true
 		close(l.full)
-	}
-	if !l.over {
-		l.b.Write(b)
 	}
 	return len(b), nil
 }
@@ -162,9 +179,9 @@ func (l *last) Write(b []byte) (int, error) {
 
 func (l *last) text() string { return strings.ToValidUTF8(string(l.b), "\uFFFD") }
 
-// reason is the line of stderr that says most: a panic's message, else the last one.
-func reason(stderr string) string {
-	lines := strings.Split(strings.TrimRight(stderr, "\n"), "\n")
+// Reason is the line of stderr that says most: a panic's message, else the last one.
+func (r *Result) Reason() string {
+	lines := strings.Split(strings.TrimRight(r.Stderr, "\n"), "\n")
 	for _, line := range lines {
 		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
 			return line
@@ -173,8 +190,8 @@ func reason(stderr string) string {
 	return lines[len(lines)-1]
 }
 
-// signalName gives, for example, SIGSEGV (segmentation fault).
-func signalName(sig syscall.Signal) string {
+// SignalName gives, for example, SIGSEGV (segmentation fault).
+func SignalName(sig syscall.Signal) string {
 	if name := unix.SignalName(sig); name != "" {
 		return fmt.Sprintf("%s (%s)", name, sig)
 	}
