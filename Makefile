@@ -2,13 +2,17 @@
 
 GO ?= go
 
-.PHONY: all build demo test check bench bench-values stress soak fuzz clean
+.PHONY: all build man demo test check bench bench-values stress soak fuzz clean
 
 all: build
 
 ## build: programs in build/bin, test and example packages in build/tdl_packages
 build:
 	$(GO) run ./internal/tasktest/stage build
+
+## man: the manual pages, in build/man/man1
+man: build
+	build/bin/spider man build/man/man1
 
 ## demo: builds all and runs tasks: a number, a search over a large file, a crash
 demo: build

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spider-go/spider/internal/spin"
 )
 
 // answers is the parent's end of an executor's stdout. The calling goroutine itself
@@ -22,7 +24,7 @@ type answers struct {
 	mu sync.Mutex // held while the descriptor is in use
 	fd int        // blocking; -1 when closed
 
-	spin time.Duration // how long to look for an answer before blocking
+	spin spin.Spinner // looks for the answer before blocking
 
 	reads    uint64        // have begun
 	state    atomic.Uint64 // of the last one: its number and what it does
@@ -211,8 +213,10 @@ func (a *answers) late() bool {
 	return at != 0 && at <= a.now.Load()
 }
 
-// read is the system call.
 func (a *answers) read(b []byte) (int, error) {
+	if n, ok := a.spin.Read(a.fd, b); ok {
+		return n, nil
+	}
 	return unix.Read(a.fd, b)
 }
 

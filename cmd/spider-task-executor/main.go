@@ -6,7 +6,11 @@
 // that speaks the protocol; a person has no reason to start it by hand.
 //
 // As "spider-task-executor --describe PACKAGE" it prints what the package tells about
-// itself, as JSON, and exits: 0, or 1 with the reason on stderr.
+// itself, as JSON, and exits: 0; 3 if it tells nothing; 1 if it cannot be used, with the
+// reason on stderr.
+//
+// As "spider-task-executor --examine FILE" it loads a library wherever it is, and prints a
+// line of JSON for each step of that before it begins and when it is done.
 //
 // Environment:
 //
@@ -22,7 +26,10 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 
@@ -35,6 +42,17 @@ func init() { executor.LockMainThread() }
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == "--describe" {
 		if err := describe(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "spider-task-executor:", err)
+			var silent *loader.NotDescribedError
+			if errors.As(err, &silent) {
+				os.Exit(executor.StatusNotDescribed)
+			}
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == "--examine" {
+		if err := examine(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, "spider-task-executor:", err)
 			os.Exit(1)
 		}
@@ -52,23 +70,50 @@ func main() {
 	}))
 }
 
-// describe opens a package, which runs its code, so under the same protections.
+// describe opens a package and prints what it says.
 func describe(name string) error {
 	l, err := loader.New(os.Getenv(loader.EnvPackageDir), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	stdio, err := executor.TakeStdio()
+	stdout, err := protect()
 	if err != nil {
-		return err
-	}
-	if err := loader.Protect(executor.AllProtections); err != nil {
 		return err
 	}
 	text, err := l.Describe(name)
 	if err != nil {
 		return err
 	}
-	_, err = stdio.Write(append(text, '\n'))
+	_, err = stdout.Write(append(text, '\n'))
 	return err
+}
+
+// examine opens a library and prints each step.
+func examine(path string) error {
+	stdout, err := protect()
+	if err != nil {
+		return err
+	}
+	var failed error
+	loader.Examine(path, func(f executor.Finding) {
+		line, err := json.Marshal(f)
+		if err == nil {
+			_, err = stdout.Write(append(line, '\n'))
+		}
+		if err != nil && failed == nil {
+			failed = err
+		}
+	})
+	return failed
+}
+
+// protect is for a process that is no executor, but in which code of packages runs. It
+// returns what was stdout.
+func protect() (io.Writer, error) {
+	stdio, err := executor.TakeStdio()
+	if err != nil {
+		return nil, err
+	}
+	executor.LimitResources()
+	return stdio, loader.Protect(executor.AllProtections)
 }

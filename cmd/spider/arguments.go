@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
+
+	"github.com/tinylib/msgp/msgp"
 
 	"github.com/spider-go/spider/internal/msgpack"
 	"github.com/spider-go/spider/internal/wire"
@@ -20,6 +24,52 @@ func encodeArguments(args []string) ([]byte, error) {
 			return nil, &usageError{fmt.Sprintf("argument %d: %s", i+1, notJSON(arg, err))}
 		}
 		inputs = wire.AppendPayload(inputs, value)
+	}
+	return inputs, nil
+}
+
+// maxArguments bounds what is read of arguments, in bytes. A request has far less, but as
+// JSON numbers and white space take more room.
+const maxArguments = 64 << 20
+
+// argumentsOf makes a payload sequence of a JSON array of arguments in a file, or on
+// stdin if path is -. The error is a *usageError.
+func argumentsOf(path string, stdin io.Reader) ([]byte, error) {
+	name := path
+	if path == "-" {
+		name = "stdin"
+	} else {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, &usageError{fmt.Sprintf("--args-file: %v", err)}
+		}
+		defer file.Close()
+		stdin = file
+	}
+	text, err := io.ReadAll(io.LimitReader(stdin, maxArguments+1))
+	switch {
+	case err != nil:
+		return nil, &usageError{fmt.Sprintf("--args-file: cannot read %s: %v", name, err)}
+	case len(text) > maxArguments:
+		return nil, &usageError{fmt.Sprintf("--args-file: %s has over %d bytes, and no request so many; pass a path instead", name, maxArguments)}
+	}
+	array, err := msgpack.FromJSON(nil, text)
+	if err != nil {
+		return nil, &usageError{fmt.Sprintf("--args-file: %s is not JSON%s", name, reason(err))}
+	}
+	count, rest, err := msgp.ReadArrayHeaderBytes(array)
+	if err != nil {
+		return nil, &usageError{fmt.Sprintf("--args-file: %s is %s, and not a JSON array of arguments, such as [2, \"a\"]",
+			name, abridge(strings.TrimSpace(string(text))))}
+	}
+	inputs := wire.AppendHeader(nil, int(count))
+	for range count {
+		next, err := msgpack.Skip(rest)
+		if err != nil {
+			return nil, err // FromJSON has just written it
+		}
+		inputs = wire.AppendPayload(inputs, rest[:len(rest)-len(next)])
+		rest = next
 	}
 	return inputs, nil
 }

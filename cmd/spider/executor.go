@@ -15,8 +15,8 @@ const (
 
 // places are the flags that say where executor and packages are.
 type places struct {
-	PackageDir string `placeholder:"DIR" env:"SPIDER_TDL_PACKAGE_DIR" help:"Where the packages are: DIR/NAME/libNAME.so, or a program DIR/NAME/NAME. Default: ${default_package_dir}"`
-	Executor   string `placeholder:"PATH" help:"The executor's program. Default: spider-task-executor beside this program, else on $$PATH."`
+	PackageDir string `placeholder:"DIR" default:"${default_package_dir}" env:"SPIDER_TDL_PACKAGE_DIR" help:"Where the packages are: DIR/NAME/libNAME.so, or a program DIR/NAME/NAME. Default: ${default}."`
+	Executor   string `placeholder:"PATH" env:"SPIDER_EXECUTOR" help:"The executor's program. Default: spider-task-executor beside this program, else on $$PATH."`
 }
 
 // find fills in what the flags leave open. Without an executor, the directory is

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -30,12 +33,16 @@ func TestMain(m *testing.M) {
 //	$EXECUTOR       the executor, also on PATH
 //	$PACKAGES       the package directory, also in SPIDER_TDL_PACKAGE_DIR
 //	$SELF_HOSTED    one with packages that are programs only
+//	$SDK            this repository
+//
+// The condition [crates] tells whether Rust packages can be built.
 func TestScripts(t *testing.T) {
 	built := build(t)
 	spider, err := exec.LookPath("spider")
 	if err != nil {
 		t.Fatal(err)
 	}
+	tools := compilers(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                filepath.Join("testdata", "script"),
 		RequireUniqueNames: true,
@@ -50,11 +57,58 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SELF_HOSTED", built.SelfHosted)
 			env.Setenv("PATH", env.Getenv("PATH")+string(filepath.ListSeparator)+filepath.Dir(built.Executor))
 			env.Setenv("SPIDER_TDL_PACKAGE_DIR", built.Packages)
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			// Under -race, every process would otherwise end with a second's sleep.
 			env.Setenv("GORACE", "atexit_sleep_ms=10")
+			for name, value := range tools {
+				env.Setenv(name, value)
+			}
 			return nil
 		},
+		Condition: func(condition string) (bool, error) {
+			switch condition {
+			case "root":
+				return os.Getuid() == 0, nil
+			case "crates":
+				skipped, err := tasktest.FetchCrates()
+				if skipped != "" {
+					t.Log(skipped)
+				}
+				return skipped == "" && err == nil, err
+			}
+			return false, fmt.Errorf("no condition %s", condition)
+		},
 	})
+}
+
+// compilers is the environment in which go and cargo find, in a script's empty home,
+// what they have, and look for no more.
+func compilers(t *testing.T) map[string]string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	caches := strings.Fields(string(out))
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sdk, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{
+		"SDK":               sdk,
+		"GOCACHE":           caches[0],
+		"GOMODCACHE":        caches[1],
+		"GOPROXY":           "off",
+		"GOFLAGS":           "",
+		"CARGO_HOME":        cmp.Or(os.Getenv("CARGO_HOME"), filepath.Join(home, ".cargo")),
+		"RUSTUP_HOME":       cmp.Or(os.Getenv("RUSTUP_HOME"), filepath.Join(home, ".rustup")),
+		"CARGO_NET_OFFLINE": "true",
+	}
 }
 
 func build(t *testing.T) tasktest.Built {

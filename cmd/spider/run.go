@@ -1,20 +1,26 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
+	"github.com/spider-go/spider/internal/catalog"
 	"github.com/spider-go/spider/internal/msgpack"
+	"github.com/spider-go/spider/internal/record"
 	"github.com/spider-go/spider/internal/wire"
 	"github.com/spider-go/spider/pool"
 	"github.com/spider-go/spider/tdl"
 )
 
 type runCommand struct {
-	Timeout time.Duration `placeholder:"30s" help:"Kill the task if it has not answered by then. Default: 0, no limit, as a task may run for hours."`
+	Timeout  time.Duration `placeholder:"30s" help:"Kill the task if it has not answered by then. Default: 0, no limit, as a task may run for hours."`
+	ArgsFile string        `placeholder:"FILE" complete:"file" help:"Read the arguments from FILE, or from stdin for -, as one JSON array of them."`
+	JSON     bool          `help:"Print one JSON object instead of the results: outcome, results or error, times, executor. Also if the task fails."`
+	Check    bool          `default:"true" negatable:"" help:"Check the arguments against the package's description before anything runs, and give hints by it. Default: yes."`
 	places
 
 	Package string `arg:"" help:"The package's name."`
@@ -30,6 +36,10 @@ An argument is one JSON value, so a string needs its own quotes. Results are
 printed as JSON, one to a line. NaN, Infinity and -Infinity are accepted too,
 and printed as strings.
 
+Where the package describes its tasks, the arguments are checked before anything
+runs: a wrong one is told by its position, its name and the type that it should have.
+With --no-check they are left to the task.
+
 A package that is a program of its own, DIR/NAME/NAME, runs without an executor,
 unless --executor names one.
 
@@ -37,10 +47,11 @@ Examples:
 
     spider run arith add 2 3
     spider run --timeout 30s text split '"a,b"' '","'
-    spider run stats mean '[1.5, 2, -1e3]'
+    spider run --json stats mean '[1.5, 2, -1e3]'
+    jq -c '[.name, .tags]' item.json | spider run --args-file - index put
 
-Exit status: 0 done; 1 the task returned an error; 2 wrong usage; 124 timed
-out; 125 the executor or the package could not be used; 128+n killed by
+Exit status: 0 done; 1 the task returned an error; 2 wrong usage or arguments; 124
+timed out; 125 the executor or the package could not be used; 128+n killed by
 signal n.
 
 The task is told that it is task 0 of job 1, in instance 1, of resource group 1.`
@@ -60,7 +71,51 @@ func (c *runCommand) Run(s *streams) error {
 		// The one that ends the flags, between PACKAGE and TASK.
 		c.Task, c.Args = c.Args[0], c.Args[1:]
 	}
-	inputs, err := encodeArguments(c.Args)
+	call := call{started: time.Now()}
+	err := c.call(s, &call)
+	if c.JSON {
+		line, fault := call.record(err)
+		if fault != nil {
+			return cmp.Or(err, fault)
+		}
+		_, _ = s.out.Write(line)
+		return err
+	}
+	if err == nil && len(call.lines) > 0 {
+		_, _ = s.out.Write(call.lines)
+	}
+	return err
+}
+
+// call is one call and what came of it.
+type call struct {
+	started  time.Time
+	result   pool.Result
+	lines    []byte           // the results as JSON, one to a line
+	executor *record.Executor // nil if none has started
+}
+
+// record is the call as a line of JSON.
+func (c *call) record(err error) ([]byte, error) {
+	r := record.Of(c.started, c.result, err)
+	var missing *noExecutorError
+	var stopped *signalError
+	var unreadable *resultError
+	switch {
+	case errors.As(err, &missing):
+		r.Outcome = record.Unavailable
+	case errors.As(err, &stopped):
+		r.Outcome = record.Canceled
+	case errors.As(err, &unreadable):
+		r.Outcome = record.BadAnswer
+	}
+	r.Executor = c.executor
+	return r.Line()
+}
+
+// call fills in c.
+func (c *runCommand) call(s *streams, call *call) error {
+	inputs, err := c.inputs(s.in)
 	if err != nil {
 		return err
 	}
@@ -80,44 +135,95 @@ func (c *runCommand) Run(s *streams) error {
 	if os.Getenv("SPIDER_CORE_DUMPS") == "on" {
 		cfg.Limits.Cores = -1 // what spider itself may
 	}
+	describing := undescribed()
+	if c.Check {
+		describing = describe(catalog.Source{
+			Dir: packageDir, Executor: executor, PreferLibrary: c.Executor != "",
+			Timeout: describePatience,
+		}, c.Package)
+	}
+	defer describing.stop()
+	if describing.remembered {
+		// At once, and without an executor if they are refused.
+		if err := c.check(s, describing, inputs); err != nil {
+			return err
+		}
+	}
+
 	request := pool.Request{Package: c.Package, Task: c.Task, Context: context.Encode(), Inputs: inputs}
-	result, err := execute(cfg, request, c.Timeout)
+	err = c.execute(s, cfg, request, describing, call)
 	var spawn *pool.SpawnError
 	if missing != nil && errors.As(err, &spawn) && spawn.Executor == "" {
 		// The package is no program, so one is needed.
-		return missing
+		err = missing
 	}
 	if err != nil {
-		return err
+		return c.hint(err, packageDir, describing)
 	}
-	lines, err := resultLines(result.Outputs)
-	if err != nil {
+	if call.lines, err = resultLines(call.result.Outputs); err != nil {
 		return &resultError{c.Package, c.Task, err}
-	}
-	if len(lines) > 0 {
-		_, _ = s.out.Write(lines)
 	}
 	return nil
 }
 
+// inputs are the arguments, from wherever they are to be had.
+func (c *runCommand) inputs(stdin io.Reader) ([]byte, error) {
+	if c.ArgsFile == "" {
+		return encodeArguments(c.Args)
+	}
+	if len(c.Args) > 0 {
+		return nil, &usageError{"the arguments are either behind the task's name or in --args-file " + c.ArgsFile + ", not both"}
+	}
+	return argumentsOf(c.ArgsFile, stdin)
+}
+
 // execute runs one task. When it returns, the executor is gone and all its
 // stderr has been passed on.
-func execute(cfg pool.ProcessConfig, r pool.Request, timeout time.Duration) (pool.Result, error) {
+func (c *runCommand) execute(s *streams, cfg pool.ProcessConfig, r pool.Request, describing *describing, call *call) error {
 	stop := catchStop()
 	defer stop.release()
 	p, err := pool.StartProcess(cfg)
 	if err != nil {
-		return pool.Result{}, err
+		return err
 	}
 	defer p.Close()
+	call.executor = &record.Executor{PID: p.PID(), Program: p.Program()}
+	s.log.Debug("executor started", "pid", p.PID(), "program", p.Program())
 	stop.kills(p)
 
-	result, err := p.Execute(r, timeout)
-	p.Shutdown()
-	if sig := stop.caught(); sig != 0 {
-		return pool.Result{}, &signalError{r.Package, r.Task, sig}
+	// The package describes itself while the executor starts. If that ends, or is
+	// killed by a signal, there is nothing to wait for.
+	select {
+	case <-describing.done:
+	case <-p.Exited():
+		describing.cancel()
 	}
-	return result, err
+	var fault error
+	if !describing.remembered {
+		fault = c.check(s, describing, r.Inputs)
+	}
+	if fault == nil {
+		sent := time.Now()
+		call.result, err = p.Execute(r, c.Timeout)
+		s.log.Debug("task answered", "package", c.Package, "task", c.Task, "duration", time.Since(sent),
+			"executor_time", call.result.ExecutorTime, "ok", err == nil)
+	}
+	exit := p.Shutdown()
+	s.log.Debug("executor ended", "pid", p.PID(), "how", exit.String())
+	if sig := stop.caught(); sig != 0 {
+		return &signalError{r.Package, r.Task, sig}
+	}
+	return cmp.Or(fault, err)
+}
+
+// check is what the package's description has against the arguments, a *usageError.
+func (c *runCommand) check(s *streams, d *describing, inputs []byte) error {
+	err := d.check(c.Task, inputs)
+	if err == nil {
+		return nil
+	}
+	s.log.Debug("arguments refused", "package", c.Package, "task", c.Task, "error", err.Error())
+	return &usageError{fmt.Sprintf("task %s of package %s: %v", c.Task, c.Package, err)}
 }
 
 // resultLines writes each payload as a line of JSON.

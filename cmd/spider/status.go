@@ -11,8 +11,47 @@ import (
 	"github.com/spider-go/spider/pool"
 )
 
-// The exit statuses. The ones from 124 on are those of timeout(1), env(1) and
-// the shell.
+// exitStatuses is what every command's exit status means, for people: the help, the
+// manual pages and the README have it from here. Those from 124 on are those of
+// timeout(1), env(1) and the shell.
+var exitStatuses = []struct{ status, meaning string }{
+	{"0", "done"},
+	{"1", "the task returned an error, refused its arguments, or is not in the package; of other commands: the answer is no, such as a package that does not build or does not load"},
+	{"2", "wrong usage: the command line, the configuration, or arguments that are no JSON or not of the task's types; nothing ran"},
+	{"124", "no answer within `--timeout`; the task was killed"},
+	{"125", "no answer to be had: there is no executor or no such package, it cannot be loaded, it exited or wrote nonsense instead of answering; or the results could not be written to stdout"},
+	{"128+n", "signal n killed the executor while the task ran (139 is SIGSEGV), or ended `spider` itself (130 is Ctrl-C)"},
+}
+
+// statusTable is exitStatuses in two columns, in lines of at most width characters.
+func statusTable(width int) string {
+	var b strings.Builder
+	for _, s := range exitStatuses {
+		left := s.status
+		for _, line := range wrap(strings.ReplaceAll(s.meaning, "`", ""), width-8) {
+			fmt.Fprintf(&b, "%-8s%s\n", left, line)
+			left = ""
+		}
+	}
+	return b.String()
+}
+
+// wrap breaks text into lines of at most width characters, at its spaces.
+func wrap(text string, width int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
+
+// The statuses of exitStatuses.
 const (
 	statusDone     = 0
 	statusTask     = 1
@@ -26,10 +65,11 @@ const (
 //
 //	nil                                    statusDone
 //	*pool.ExecutorError, TaskError         statusTask
+//	*noError                               statusTask
 //	*usageError                            statusUsage
 //	*pool.TimeoutError                     statusTimeout
 //	*pool.CrashError, died of a signal     statusSignal + n
-//	*signalError                           statusSignal + n
+//	*signalError, *interruptError          statusSignal + n
 //	all else                               statusUnusable
 //
 // All else is: the other kinds of *pool.ExecutorError, a *pool.CrashError
@@ -42,11 +82,15 @@ func statusOf(err error) int {
 		timeout  *pool.TimeoutError
 		crash    *pool.CrashError
 		signaled *signalError
+		stopped  *interruptError
+		no       *noError
 	)
 	switch {
 	case err == nil:
 		return statusDone
 	case errors.As(err, &answered) && answered.Kind == pool.TaskError:
+		return statusTask
+	case errors.As(err, &no):
 		return statusTask
 	case errors.As(err, &usage):
 		return statusUsage
@@ -56,6 +100,8 @@ func statusOf(err error) int {
 		return statusSignal + int(crash.Exit.Signal)
 	case errors.As(err, &signaled):
 		return statusSignal + int(signaled.signal)
+	case errors.As(err, &stopped):
+		return statusSignal + int(stopped.signal)
 	}
 	return statusUnusable
 }
@@ -115,7 +161,12 @@ func oneLine(text string) string {
 	return b.String()
 }
 
-// usageError says what is wrong with the command line.
+// complain writes the last line, which says what went wrong.
+func (s *streams) complain(err error) {
+	fmt.Fprintf(s.err, "%s %s\n", styleOf(s.color, s.err).red("spider:"), oneLine(explain(err)))
+}
+
+// usageError says what is wrong with the command line or the configuration.
 type usageError struct{ message string }
 
 func (e *usageError) Error() string { return e.message }

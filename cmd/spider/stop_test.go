@@ -30,7 +30,7 @@ func TestStop(t *testing.T) {
 			spider := exec.Command("spider", "run", "--executor", built.Executor, "--package-dir", built.Packages,
 				"misbehave", "block_forever")
 			// The executor then tells its pid, and when it comes to the task.
-			spider.Env = append(os.Environ(), "SPIDER_LOG=info")
+			spider.Env = append(os.Environ(), "SPIDER_LOG=info", "SPIDER_CONFIG=/dev/null", "XDG_CACHE_HOME="+t.TempDir())
 			var stdout bytes.Buffer
 			spider.Stdout = &stdout
 			stderr, err := spider.StderrPipe()

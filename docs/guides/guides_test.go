@@ -138,6 +138,8 @@ func TestGuides(t *testing.T) {
 				"SPIDER_TDL_PACKAGE_DIR="+filepath.Join(dir, "packages"),
 				// The crates have been fetched; newer ones are not looked for.
 				"CARGO_NET_OFFLINE=true",
+				"SPIDER_CONFIG=/dev/null",
+				"XDG_CACHE_HOME="+t.TempDir(),
 			)
 			follow(t, dir, env, blocks(t, string(text)))
 		})

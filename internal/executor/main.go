@@ -12,6 +12,7 @@ import (
 
 	"github.com/spider-go/spider/internal/protocol"
 	"github.com/spider-go/spider/internal/sharedmem"
+	"github.com/spider-go/spider/internal/spin"
 	"github.com/spider-go/spider/internal/widepipe"
 )
 
@@ -25,6 +26,10 @@ const (
 	// it is 0: the core of a process that hosts a Go runtime is some 80 MB.
 	EnvCoreDumps = "SPIDER_CORE_DUMPS"
 )
+
+// StatusNotDescribed is the exit status of an executor with --describe if the package
+// can be opened, but does not describe itself.
+const StatusNotDescribed = 3
 
 // Protection names one thing that keeps tasks, the process and its parent from
 // harming each other. The programs use [AllProtections]; the tests switch them
@@ -84,7 +89,7 @@ func Main(cfg Config) (status int) {
 	}
 	leadGroup()
 	if protections&ProtectLimits != 0 {
-		limitResources()
+		LimitResources()
 	}
 	stdio := &conn{in: 0, out: 1}
 	if protections&ProtectStdio != 0 {
@@ -98,6 +103,7 @@ func Main(cfg Config) (status int) {
 		return 1
 	}
 	shortTimers()
+	stdio.spin = spin.FromEnv()
 	log.Info("executor ready", "pid", os.Getpid())
 
 	var pipes widepipe.Pipes
@@ -138,9 +144,9 @@ func leadGroup() {
 // the gigabyte before it faults.
 const maxStack = 64 << 20
 
-// limitResources lowers soft limits only: what an operator set lower stays, and
+// LimitResources lowers soft limits only: what an operator set lower stays, and
 // a task that knows better may raise them again.
-func limitResources() {
+func LimitResources() {
 	lower(unix.RLIMIT_STACK, maxStack)
 	if os.Getenv(EnvCoreDumps) != "on" {
 		lower(unix.RLIMIT_CORE, 0)

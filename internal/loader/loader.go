@@ -171,6 +171,13 @@ func (l *Loader) load(name string) (*library, *protocol.ExecutorError) {
 	return lib, nil
 }
 
+// NotDescribedError says that a package has no describe symbol, which is no fault.
+type NotDescribedError struct{ Package string }
+
+func (e *NotDescribedError) Error() string {
+	return fmt.Sprintf("package %q does not describe itself: it has no %s", e.Package, C.SPIDER_TDL_SYMBOL_DESCRIBE)
+}
+
 // Describe opens a package and returns what its describe symbol tells: JSON, as
 // tdl.h says. Its init function does not run. The error says that the package
 // cannot be used, or that it does not describe itself.
@@ -182,11 +189,20 @@ func (l *Loader) Describe(name string) ([]byte, error) {
 	if failure != nil {
 		return nil, failure
 	}
-	describe := symbol(handle, C.SPIDER_TDL_SYMBOL_DESCRIBE)
-	if describe == nil {
-		return nil, fmt.Errorf("package %q does not describe itself: it has no %s", name, C.SPIDER_TDL_SYMBOL_DESCRIBE)
+	text, err := describe(handle, name)
+	if err == nil && text == nil {
+		return nil, &NotDescribedError{name}
 	}
-	text, failed, err := produce(describe)
+	return text, err
+}
+
+// describe has an open library describe itself; nil if it has no symbol for that.
+func describe(handle unsafe.Pointer, name string) ([]byte, error) {
+	fn := symbol(handle, C.SPIDER_TDL_SYMBOL_DESCRIBE)
+	if fn == nil {
+		return nil, nil
+	}
+	text, failed, err := produce(fn)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("package %q: describe %w", name, err)
@@ -205,23 +221,32 @@ func (l *Loader) open(name string) (handle unsafe.Pointer, info os.FileInfo, _ *
 		return nil, nil, invalid("package name %q %s: a package is named like its directory below %s", name, reason, l.dir)
 	}
 	path := filepath.Join(l.dir, name, "lib"+name+".so")
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, invalid("package %q: there is no file %s", name, path)
-	case err != nil:
+	info, err := openable(path)
+	if err != nil {
 		return nil, nil, invalid("package %q: %v", name, err)
-	case !info.Mode().IsRegular():
-		// Opening a FIFO would block, and a directory only confuses the linker.
-		return nil, nil, invalid("package %q: %s is not a regular file", name, path)
-	}
-	if err := complete(path, uint64(info.Size())); err != nil {
-		return nil, nil, invalid("package %q: %s: %v", name, path, err)
 	}
 	if handle, err = dlopen(l.unopened(name, path, info)); err != nil {
 		return nil, nil, invalid("package %q: %v", name, err)
 	}
 	return handle, info, nil
+}
+
+// openable says what keeps a file from being given to the dynamic linker.
+func openable(path string) (os.FileInfo, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no file %s", path)
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		// Opening a FIFO would block, and a directory only confuses the linker.
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	if err := complete(path, uint64(info.Size())); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return info, nil
 }
 
 // unopened returns a path to the package's file by which the dynamic linker does
@@ -278,39 +303,56 @@ func check(handle unsafe.Pointer, name string) (*library, *protocol.ExecutorErro
 
 // identify checks that an open library is the package it should be.
 func identify(handle unsafe.Pointer, name string) *protocol.ExecutorError {
-	getVersion := symbol(handle, C.SPIDER_TDL_SYMBOL_GET_VERSION)
-	if getVersion == nil {
-		return missing(name, C.SPIDER_TDL_SYMBOL_GET_VERSION)
+	if _, failure := declaredVersion(handle, name); failure != nil {
+		return failure
 	}
-	v := C.spider_get_version(getVersion)
-	version := protocol.Version{Major: uint32(v.major), Minor: uint32(v.minor), Patch: uint32(v.patch)}
-	if !compatible(version, Version) {
-		return &protocol.ExecutorError{
-			Variant:  protocol.IncompatibleVersion,
-			Package:  version,
-			Executor: Version,
-		}
-	}
-
-	getName := symbol(handle, C.SPIDER_TDL_SYMBOL_GET_NAME)
-	if getName == nil {
-		return missing(name, C.SPIDER_TDL_SYMBOL_GET_NAME)
-	}
-	n := C.spider_get_name(getName)
-	if !plausible(n.ptr, n.len) {
-		return invalid("package %q declares a name of %d bytes at address %#x, which cannot be", name, uint64(n.len), uint64(n.ptr))
-	}
-	declared := string(view(n.ptr, n.len))
-	if !utf8.ValidString(declared) {
-		return &protocol.ExecutorError{
-			Variant: protocol.InvalidUtf8,
-			Message: fmt.Sprintf("package %q declares a name that is not UTF-8: %q", name, declared),
-		}
+	declared, failure := declaredName(handle, name)
+	if failure != nil {
+		return failure
 	}
 	if declared != name {
 		return invalid("package %q declares the name %q: directory, file and declared name must agree", name, declared)
 	}
 	return nil
+}
+
+// declaredVersion asks which ABI an open library was built for. The failure is that this
+// loader does not speak it. Name is for messages.
+func declaredVersion(handle unsafe.Pointer, name string) (protocol.Version, *protocol.ExecutorError) {
+	getVersion := symbol(handle, C.SPIDER_TDL_SYMBOL_GET_VERSION)
+	if getVersion == nil {
+		return protocol.Version{}, missing(name, C.SPIDER_TDL_SYMBOL_GET_VERSION)
+	}
+	v := C.spider_get_version(getVersion)
+	version := protocol.Version{Major: uint32(v.major), Minor: uint32(v.minor), Patch: uint32(v.patch)}
+	if !compatible(version, Version) {
+		return version, &protocol.ExecutorError{
+			Variant:  protocol.IncompatibleVersion,
+			Package:  version,
+			Executor: Version,
+		}
+	}
+	return version, nil
+}
+
+// declaredName asks an open library what it calls itself. Name is for messages.
+func declaredName(handle unsafe.Pointer, name string) (string, *protocol.ExecutorError) {
+	getName := symbol(handle, C.SPIDER_TDL_SYMBOL_GET_NAME)
+	if getName == nil {
+		return "", missing(name, C.SPIDER_TDL_SYMBOL_GET_NAME)
+	}
+	n := C.spider_get_name(getName)
+	if !plausible(n.ptr, n.len) {
+		return "", invalid("package %q declares a name of %d bytes at address %#x, which cannot be", name, uint64(n.len), uint64(n.ptr))
+	}
+	declared := string(view(n.ptr, n.len))
+	if !utf8.ValidString(declared) {
+		return "", &protocol.ExecutorError{
+			Variant: protocol.InvalidUtf8,
+			Message: fmt.Sprintf("package %q declares a name that is not UTF-8: %q", name, declared),
+		}
+	}
+	return declared, nil
 }
 
 func runInit(initialise unsafe.Pointer, name string) *protocol.ExecutorError {

@@ -129,6 +129,9 @@ func OutcomeOf(err error) Outcome {
 	switch {
 	case err == nil:
 		return OK
+	// Its cause may be any other error.
+	case errors.As(err, &canceled):
+		return Canceled
 	// First those that wrap why an executor died.
 	case errors.As(err, &spawn), errors.As(err, &broken), errors.Is(err, pool.ErrClosed):
 		return Unavailable
@@ -136,7 +139,7 @@ func OutcomeOf(err error) Outcome {
 		return TaskError
 	case answered != nil:
 		return PackageError
-	case errors.As(err, &canceled), errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
 		return Canceled
 	case errors.As(err, &timeout):
 		return Timeout
@@ -175,6 +178,9 @@ func (e *resultsError) Unwrap() error { return e.err }
 
 // kind is the protocol's name of a failure that was answered.
 func kind(err error) string {
+	if OutcomeOf(err) == Canceled {
+		return "" // its cause may be any other error
+	}
 	var task *tdl.Error
 	if errors.As(err, &task) {
 		return string(task.Kind)
@@ -195,7 +201,9 @@ func reportOf(err error) *pool.Report {
 		protocol *pool.ProtocolError
 	)
 	switch {
-	case errors.As(err, &canceled) && canceled.Running:
+	case errors.As(err, &canceled) && !canceled.Running:
+		return nil // what is in it is about another call
+	case canceled != nil:
 		return &canceled.Report
 	case errors.As(err, &timeout):
 		return &timeout.Report

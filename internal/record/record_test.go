@@ -1,6 +1,7 @@
 package record
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ func TestOutcomes(t *testing.T) {
 		{&pool.ProtocolError{Report: report, Err: errors.New("x")}, BadAnswer, "", 7},
 		{&pool.CanceledError{Report: report, Running: true, Err: errors.New("x")}, Canceled, "", 7},
 		{&pool.CanceledError{Err: errors.New("x")}, Canceled, "", 0},
+		{&pool.CanceledError{Err: context.Canceled, Reason: crash}, Canceled, "", 0},
 		{&pool.TooLargeError{}, TooLarge, "", 0},
 		{&pool.SpawnError{Executor: "/x", Err: crash}, Unavailable, "", 7},
 		{&pool.BreakerError{Err: crash}, Unavailable, "", 7},

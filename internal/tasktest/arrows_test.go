@@ -31,28 +31,40 @@ type room struct {
 // rooms are all packages of this module. Arrows go down only; a new package
 // needs a line here, and an import that is missing here needs a reason.
 var rooms = map[string]room{
-	"cmd/spider": {imports: []string{"pool", "internal/record", "internal/bench", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
+	"cmd/spider": {imports: []string{"internal/catalog", "internal/doctor", "internal/inspect", "internal/record", "internal/scaffold", "internal/staging", "internal/typecheck", "pool", "internal/bench", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
 	"cmd/spider-task-executor": {imports: []string{"internal/executor", "internal/loader"}},
 
 	"cmd/internal/poolmetrics": {imports: []string{"pool"}, pure: true},
 
-	"pool":                    {imports: []string{"internal/protocol", "internal/timeslice", "tdl"}, pure: true},
+	"pool":                    {imports: []string{"internal/protocol", "internal/sharedmem", "internal/spin", "internal/timeslice", "internal/widepipe", "tdl"}, pure: true},
 	"tdl":                     {imports: []string{"internal/executor", "internal/wire", "internal/msgpack", "internal/protocol", "tdl/internal/registered"}, pure: true},
 	"tdl/tdltest":             {imports: []string{"pool", "tdl", "tdl/internal/registered", "internal/protocol"}, pure: true},
 	"tdl/cshared":             {imports: []string{"internal/timeslice", "tdl/internal/registered"}, cgo: true},
 	"tdl/internal/registered": {pure: true},
 
+	"internal/catalog":   {imports: []string{"internal/executor", "internal/protocol", "internal/throwaway", "tdl"}, pure: true},
+	"internal/inspect":   {imports: []string{"internal/catalog", "internal/executor", "internal/protocol", "internal/throwaway", "pool", "tdl"}, pure: true},
+	"internal/scaffold":  {imports: []string{"internal/protocol"}, pure: true},
+	"internal/staging":   {imports: []string{"internal/catalog", "internal/inspect", "internal/scaffold"}, pure: true},
+	"internal/doctor":    {imports: []string{"internal/inspect", "internal/scaffold", "internal/staging", "internal/throwaway", "pool", "tdl"}, pure: true},
+	"internal/throwaway": {pure: true},
+
 	"internal/bench": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/protocol", "internal/wire", "internal/tasktest/instrument"}, pure: true},
+
+	"internal/typecheck": {imports: []string{"tdl", "internal/msgpack"}, pure: true},
 
 	"internal/record": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
-	"internal/executor":  {imports: []string{"internal/protocol", "internal/timeslice"}, pure: true},
+	"internal/executor":  {imports: []string{"internal/protocol", "internal/sharedmem", "internal/spin", "internal/timeslice", "internal/widepipe"}, pure: true},
 	"internal/loader":    {imports: []string{"internal/executor", "internal/protocol"}, cgo: true},
 	"internal/protocol":  {pure: true},
 	"internal/wire":      {pure: true},
 	"internal/msgpack":   {pure: true},
 	"internal/timeslice": {pure: true},
+	"internal/spin":      {imports: []string{"internal/timeslice"}, pure: true},
+	"internal/sharedmem": {pure: true},
+	"internal/widepipe":  {pure: true},
 
 	"examples/logsearch": {imports: []string{"tdl", "tdl/cshared"}},
 	// Tests only.

@@ -39,15 +39,17 @@ func (p CPackage) Path(dir string) string {
 
 // The symbols of the C ABI.
 const (
-	symVersion = "__spider_tdl_package_get_version"
-	symName    = "__spider_tdl_package_get_name"
-	symInit    = "__spider_tdl_package_init"
-	symExecute = "__spider_tdl_package_execute"
+	symVersion  = "__spider_tdl_package_get_version"
+	symName     = "__spider_tdl_package_get_name"
+	symInit     = "__spider_tdl_package_init"
+	symExecute  = "__spider_tdl_package_execute"
+	symDescribe = "__spider_tdl_package_describe"
 )
 
 var (
-	exportsPlain = []string{symVersion, symName, symExecute}
-	exportsInit  = []string{symVersion, symName, symInit, symExecute}
+	exportsPlain    = []string{symVersion, symName, symExecute}
+	exportsInit     = []string{symVersion, symName, symInit, symExecute}
+	exportsDescribe = []string{symVersion, symName, symExecute, symDescribe}
 )
 
 // CPackages lists all packages that [BuildC] makes. The tasks of misbehave
@@ -81,6 +83,18 @@ var CPackages = []CPackage{
 	needing("absent_dependency", odd("needs_missing_library", "needs a library that exists nowhere", exportsPlain)),
 	odd("undefined_symbol", "calls a function that exists nowhere: RTLD_NOW refuses it", exportsPlain, "-DUNDEFINED_SYMBOL"),
 	odd("constructor_crashes", "dies of SIGSEGV inside dlopen", exportsPlain, "-DCONSTRUCTOR_CRASHES"),
+
+	odd("constructor_hangs", "dlopen never returns", exportsPlain, "-DCONSTRUCTOR_HANGS"),
+	odd("constructor_forks", "leaves a process behind that ignores signals and holds its pipes", exportsPlain, "-DCONSTRUCTOR_FORKS"),
+	odd("constructor_exits", "exits with status 7 inside dlopen", exportsPlain, "-DCONSTRUCTOR_EXITS"),
+
+	odd("describe_hangs", "describe never returns", exportsDescribe, "-DDESCRIBE_HANGS"),
+	odd("describe_crashes", "describe dies of SIGABRT, with a message", exportsDescribe, "-DDESCRIBE_CRASHES"),
+	odd("describe_garbage", "describes itself in what is no JSON", exportsDescribe, "-DDESCRIBE=\"this is no JSON\""),
+	odd("describe_empty", "describes itself in JSON that says nothing", exportsDescribe, "-DDESCRIBE=\"{}\""),
+	odd("describe_newer", "describes itself in form 2", exportsDescribe, "-DDESCRIBE=\"{\\\"describe\\\": 2}\""),
+	odd("describe_long", "describes itself in 5 MiB", exportsDescribe, "-DDESCRIBE_LONG"),
+	odd("describe_fails", "says that it cannot describe itself", exportsDescribe, "-DDESCRIBE_FAILS"),
 
 	{Name: "text_file", Doc: "a text file", place: func(path string) error {
 		return os.WriteFile(path, []byte("This is not a library.\n"), 0o644)

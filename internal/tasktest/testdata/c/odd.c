@@ -8,9 +8,12 @@
  *   -DNO_NAME -DNO_VERSION -DNO_EXECUTE   leaves that symbol out
  *   -DINIT_<what>               has an init function that does <what>
  *   -DUNDEFINED_SYMBOL          needs a function that exists nowhere
- *   -DCONSTRUCTOR_CRASHES       faults inside dlopen
+ *   -DCONSTRUCTOR_<what>        does <what> inside dlopen
+ *   -DDESCRIBE="x"              describes itself as x
+ *   -DDESCRIBE_<what>           has a describe function that does <what>
  * Tasks: ok (no result), init_calls -> u64.
  */
+#include <signal.h>
 #include <unistd.h>
 
 #include "tdl_value.h"
@@ -36,6 +39,29 @@ static void crash(void)
 __attribute__((constructor)) static void constructor(void)
 {
 	crash();
+}
+#endif
+
+#if defined(CONSTRUCTOR_HANGS)
+__attribute__((constructor)) static void constructor(void)
+{
+	for (;;)
+		pause();
+}
+#elif defined(CONSTRUCTOR_FORKS)
+__attribute__((constructor)) static void constructor(void)
+{
+	if (fork() != 0)
+		return;
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	for (;;)
+		pause();
+}
+#elif defined(CONSTRUCTOR_EXITS)
+__attribute__((constructor)) static void constructor(void)
+{
+	_exit(7);
 }
 #endif
 
@@ -101,6 +127,42 @@ SpiderTdlResult __spider_tdl_package_init(void)
 {
 	init_calls++;
 	return spider_answer_none();
+}
+#endif
+
+#if defined(DESCRIBE)
+SpiderTdlResult __spider_tdl_package_describe(void)
+{
+	return spider_description(DESCRIBE);
+}
+#elif defined(DESCRIBE_HANGS)
+SpiderTdlResult __spider_tdl_package_describe(void)
+{
+	for (;;)
+		pause();
+}
+#elif defined(DESCRIBE_CRASHES)
+SpiderTdlResult __spider_tdl_package_describe(void)
+{
+	fprintf(stderr, "describe gives up\n");
+	abort();
+}
+#elif defined(DESCRIBE_FAILS)
+SpiderTdlResult __spider_tdl_package_describe(void)
+{
+	return spider_fail("describe refuses");
+}
+#elif defined(DESCRIBE_LONG)
+SpiderTdlResult __spider_tdl_package_describe(void)
+{
+	/* A JSON string in which nothing is. */
+	size_t n = 5 << 20;
+	char *text = (char *)malloc(n);
+
+	memset(text, ' ', n);
+	text[0] = '"';
+	text[n - 1] = '"';
+	return (SpiderTdlResult){ false, (uint8_t *)text, n };
 }
 #endif
 
