@@ -175,7 +175,8 @@ func (p *Pool) takeFor(ctx context.Context, r *Request, file packageFile) (*exec
 		return nil, nil
 	}
 	wait, refused := g.breaker.wait(now)
-	if wait > 0 && len(g.recalling) == 0 {
+	// Who waits has one that is coming, or that loads unasked, for each of those before it.
+	if wait > 0 && len(g.recalling) <= g.wanting.Len() {
 		broken := &BreakerError{Package: g.pkg, Deaths: g.breaker.deaths, Until: g.breaker.until, Err: g.breaker.last}
 		p.mu.Unlock()
 		if refused {
@@ -250,6 +251,9 @@ func (p *Pool) pick(g *group, name string, file packageFile) *executor {
 		rank := 1 + max(0, 1000-len(e.loaded))
 		if _, ok := e.loaded[name]; ok {
 			rank += 10_000
+			if e.tasks > 0 {
+				rank += 5_000 // spares stay spares
+			}
 		}
 		if e.due == "" {
 			rank += 100_000
