@@ -13,8 +13,9 @@ import (
 )
 
 // BenchmarkCrashToAnswer is how long it takes from the death of a process in a call to
-// the next answer of the same package: what the caller waits for. With few spares and
-// none, of a package that is a library and one that is a program.
+// the next answer of the same package: what the caller waits for. With a spare and with
+// none, of packages that are libraries and of one that is a program. The spare has come to
+// rest before.
 func BenchmarkCrashToAnswer(b *testing.B) {
 	built, err := tasktest.Build()
 	if err != nil {

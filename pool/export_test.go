@@ -15,6 +15,9 @@ func (p *Pool) Processes() (all []*Process) {
 	return all
 }
 
+// ShutdownPatience is how long a process may take to shut down.
+const ShutdownPatience = shutdownPatience
+
 // Why a pool kills.
 const (
 	KilledReason  = killedReason

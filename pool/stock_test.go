@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spider-go/spider/internal/tasktest"
 	"github.com/spider-go/spider/pool"
@@ -227,5 +228,23 @@ func TestNoInputs(t *testing.T) {
 	p := newPool(t, nil)
 	if _, err := p.Execute(t.Context(), pool.Request{Package: "misbehave", Task: "getpid"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A process that neither reads nor ends costs its patience once, not for each.
+func TestShutdownHasOneDeadline(t *testing.T) {
+	t.Parallel()
+	p := start(t, "never reads")
+	if err := p.SetDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	full := pool.Request{Package: "p", Task: "echo", Context: tasktest.Context(), Inputs: pattern(large)}
+	if err := p.Send(&full); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("%v", err)
+	}
+	began := time.Now()
+	exit := p.Shutdown()
+	if took := time.Since(began); took >= 2*pool.ShutdownPatience || exit.Killed == "" {
+		t.Errorf("%v after %v", exit, took)
 	}
 }
