@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -246,5 +247,22 @@ func TestShutdownHasOneDeadline(t *testing.T) {
 	exit := p.Shutdown()
 	if took := time.Since(began); took >= 2*pool.ShutdownPatience || exit.Killed == "" {
 		t.Errorf("%v after %v", exit, took)
+	}
+}
+
+// A call allocates its result, and nothing else. Not in parallel: others' allocations
+// would count.
+func TestCallAllocatesItsResult(t *testing.T) {
+	p := newPool(t, func(c *pool.Config) { c.Executors = 1 })
+	echo := pool.Request{Package: "misbehave", Task: "echo", Inputs: tasktest.Inputs("x")}
+	call := func() {
+		if _, err := p.Execute(context.Background(), echo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call()
+	awaitLoaded(t, p, 2, "misbehave")
+	if n := testing.AllocsPerRun(1000, call); n > 1 {
+		t.Errorf("%v allocations", n)
 	}
 }
