@@ -29,11 +29,16 @@ type Config struct {
 	Executors int
 
 	// Spares is how many further processes are kept warm, so that the call after
-	// a crash, a timeout or a recycling does not wait for a start. 0: 1.
-	// Negative: none.
+	// a crash, a timeout or a recycling does not wait for a start. In the background
+	// they load the packages that were called last, up to eight. 0: 1. Negative: none.
+	//
+	// Programs of packages and Config.Executor share the room for Executors+Spares
+	// processes. Each program has spares as long as there is room, or others have not
+	// been called for 10 s; for spares of more programs at once, have more.
 	Spares int
 
-	// Preload names packages that every executor loads before its first call.
+	// Preload names packages that every executor loads before its first call. What
+	// cannot be loaded is told to the Observer and the Logger, and left out.
 	Preload []string
 
 	// Timeout is the hard limit of a call, from its being sent to its answer,
@@ -63,6 +68,10 @@ type Config struct {
 	// to take its place: after that many calls, after that time, or when its
 	// resident memory has grown by that many bytes over what it was after its
 	// last load. 0: never.
+	//
+	// They do not keep a call waiting: while none is ready, under load, an executor
+	// goes on beyond them. Memory is looked at once a second, age also after each
+	// call.
 	MaxTasks  int
 	MaxAge    time.Duration
 	MaxGrowth int64

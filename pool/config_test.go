@@ -199,7 +199,7 @@ func TestOutcomes(t *testing.T) {
 		{&BreakerError{Err: &TimeoutError{}}, func(c *Counts) *int64 { return &c.NotStarted }},
 	} {
 		var counts Counts
-		*outcomeOf(c.err)(&counts) = 1
+		*counts.of(c.err) = 1
 		if *c.want(&counts) != 1 || counts.Calls() != 1 {
 			t.Errorf("%T: %+v", c.err, counts)
 		}

@@ -46,7 +46,8 @@
 // A process is the leader of its own group, and the whole group is killed. Warm
 // spares stand by, so that the call after a death finds a process that runs already.
 // A call goes to a process that has its package loaded, if one is free; where it has
-// not, the package is loaded first, with a limit of its own. Where a package is
+// not, the package is loaded first, with a limit of its own. Spares load what was
+// called last, in the background. Where a package is
 // staged as a program of its own, that program is its executor. A package whose file
 // has been replaced is never called in its old form. Deaths in a row while starting or
 // loading lead to a growing pause, then to a [*BreakerError]; tasks that crash do not,

@@ -386,9 +386,12 @@ func TestPoolSparesThatDie(t *testing.T) {
 			t.Fatalf("%v", err)
 		}
 	}
-	time.Sleep(200 * time.Millisecond) // for it to go wrong
-	if n := len(r.kind(pool.EventSpawned)) + len(r.kind(pool.EventSpawnFailed)); n > 30 {
-		t.Errorf("%d starts for 5 calls", n)
+	for s := p.Stats(); s.Starting > 0 || len(s.Executors) > 0; s = p.Stats() {
+		// It comes to rest.
+		if n := len(r.kind(pool.EventSpawned)) + len(r.kind(pool.EventSpawnFailed)); n > 30 {
+			t.Fatalf("%d starts for 5 calls", n)
+		}
+		time.Sleep(100 * time.Microsecond)
 	}
 }
 

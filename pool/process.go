@@ -623,10 +623,11 @@ const shutdownPatience = 2 * time.Second
 // Shutdown asks the process to end, waits until it has, and returns how. A
 // process that does not end within two seconds is killed.
 func (p *Process) Shutdown() Exit {
-	p.in.tryWrite(protocol.AppendShutdown(nil), time.Now().Add(shutdownPatience))
+	deadline := time.Now().Add(shutdownPatience)
+	p.in.tryWrite(protocol.AppendShutdown(nil), deadline)
 	select {
 	case <-p.exited:
-	case <-time.After(shutdownPatience):
+	case <-time.After(time.Until(deadline)):
 		p.Kill("it did not end within " + shutdownPatience.String() + " of being asked to")
 	}
 	return p.Wait()

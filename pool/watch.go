@@ -61,7 +61,7 @@ func (p *Pool) inspect(now time.Time) {
 		return
 	}
 	for i, e := range all {
-		if e.coming || e.ending {
+		if e.coming || e.ending || e.recalling != "" {
 			continue
 		}
 		// What runs a call is retired after it.
