@@ -97,6 +97,9 @@ func Main(cfg Config) (status int) {
 		log.Error("cannot protect the process: " + err.Error())
 		return 1
 	}
+	if cfg.Without&ProtectParent == 0 {
+		outliveSignal()
+	}
 	shortTimers()
 	log.Info("executor ready", "pid", os.Getpid())
 
