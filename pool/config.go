@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -61,18 +62,19 @@ type Config struct {
 	// MaxTasks, MaxAge and MaxGrowth retire an executor, once a warm one is ready
 	// to take its place: after that many calls, after that time, or when its
 	// resident memory has grown by that many bytes over what it was after its
-	// last load. 0: never.
+	// last load. 0: never. Memory and age are looked at once a second, and until the
+	// other is ready it goes on, so under load each may be exceeded.
 	MaxTasks  int
 	MaxAge    time.Duration
 	MaxGrowth int64
 
 	// MaxFrame is the largest request or answer, in bytes. 0: 8 MiB, which is
-	// what every executor takes.
+	// what every executor takes, and the most: for more there is MaxPayload.
 	MaxFrame int
 
 	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
-	// shared memory instead of in a frame: from 16 KiB on, with executors that can. What
-	// cannot, a *[TooLargeError] tells of what is over MaxFrame. The memory is taken as
+	// shared memory instead of in a frame: from 2 KiB on, with executors that can. With
+	// others, what is over MaxFrame is a *[TooLargeError]. The memory is taken as
 	// it is needed, and given back a second after it was last. 0: MaxFrame. Negative:
 	// there is no shared memory.
 	MaxPayload int
@@ -89,15 +91,17 @@ type Config struct {
 	// so. Nil: all.
 	EnvAllow []string
 
-	// Dir is the working directory of executors. "": this process's own.
+	// Dir is the working directory of executors, which has to exist. "": this process's
+	// own.
 	Dir string
 
 	// StderrLines is how many of the last lines of an executor's stderr are kept
-	// for reports. 0: 32.
+	// for reports. 0: 32. At most 65,536.
 	StderrLines int
 
 	// Stderr, if set, gets every line that executors write to stderr. It is
-	// called from many goroutines, and what it takes its time for, calls wait for.
+	// called from many goroutines, and what it takes its time for, calls wait for: at
+	// most until their limits, see ProcessConfig.OnStderr.
 	Stderr func(StderrLine)
 
 	// Observer, if set, is told what happens to calls and executors.
@@ -124,6 +128,23 @@ func (e *ConfigError) Error() string {
 	return "pool: wrong configuration: " + strings.Join(e.Faults, "; ")
 }
 
+// maxPayload bounds what can be asked for, in bytes.
+const maxPayload = 1 << 40
+
+// tooMuch says which sizes are larger than they can be.
+func tooMuch(frame, payload, stderrLines int) (faults []string) {
+	if frame > protocol.DefaultMaxFrame {
+		faults = append(faults, fmt.Sprintf("MaxFrame %d is over %d, the most that executors take: larger inputs and outputs are what MaxPayload is for", frame, protocol.DefaultMaxFrame))
+	}
+	if payload > maxPayload {
+		faults = append(faults, fmt.Sprintf("MaxPayload %d is over %d", payload, int64(maxPayload)))
+	}
+	if stderrLines > maxStderrLines {
+		faults = append(faults, fmt.Sprintf("StderrLines %d is over %d", stderrLines, maxStderrLines))
+	}
+	return faults
+}
+
 // complete returns cfg with its defaults filled in. The error is a *[ConfigError].
 func (cfg Config) complete() (Config, error) {
 	var faults []string
@@ -146,6 +167,14 @@ func (cfg Config) complete() (Config, error) {
 	notNegative("MaxGrowth", cfg.MaxGrowth)
 	notNegative("MaxFrame", int64(cfg.MaxFrame))
 	notNegative("StderrLines", int64(cfg.StderrLines))
+	faults = append(faults, tooMuch(cfg.MaxFrame, cfg.MaxPayload, cfg.StderrLines)...)
+	if cfg.Dir != "" {
+		if info, err := os.Stat(cfg.Dir); err != nil {
+			fault("Dir: %v", err)
+		} else if !info.IsDir() {
+			fault("Dir: %s is no directory", cfg.Dir)
+		}
+	}
 	if cfg.SoftSignal < 0 || cfg.SoftSignal > 64 {
 		fault("SoftSignal %d is no signal", cfg.SoftSignal)
 	}

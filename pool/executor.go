@@ -40,10 +40,10 @@ func (e *executor) runs(r *Request) {
 }
 
 // outdated reports whether it has another version of the package, which cannot be
-// unloaded.
+// unloaded, or cannot read the one that is there now.
 func (e *executor) outdated(name string, file packageFile) bool {
 	old, ok := e.loaded[name]
-	return ok && old != file || e.group.pkg != "" && e.image != file
+	return ok && old != file || e.group.pkg != "" && e.image != file || e.outOfReach()
 }
 
 // unfit says why an executor that has answered cannot be used again: it has ended, or

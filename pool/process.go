@@ -41,25 +41,31 @@ type ProcessConfig struct {
 	Env []string
 
 	// MaxFrame is the largest request or answer, in bytes. 0: 8 MiB, which is
-	// what every executor takes.
+	// what every executor takes, and the most: for more there is MaxPayload.
 	MaxFrame int
 
 	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
-	// shared memory instead of in a frame: from 16 KiB on, if the executor can (ours
+	// shared memory instead of in a frame: from 2 KiB on, if the executor can (ours
 	// can, and so can packages that are programs). The memory is taken as it is
 	// needed, and given back a second after it was last. 0: MaxFrame. Negative: there
 	// is no shared memory.
 	MaxPayload int
 
 	// StderrLines is how many of the last lines of stderr are kept for crash
-	// reports. 0: 32. The first lines of a panic's trace are kept besides.
+	// reports. 0: 32. At most 65,536. The first lines of a panic's trace are kept
+	// besides.
 	StderrLines int
 
 	// OnStderr, if set, gets each line of stderr, without its line end, one at a
 	// time. A line over 64 KiB comes cut. What a task wrote before its answer
-	// comes before Execute returns. Stderr is read whether it is set or not, but
-	// not while OnStderr has not returned, and then Execute waits too: it should
-	// not block.
+	// comes before Execute returns, as far as the call's limit allows. Stderr is read
+	// whether it is set or not, but not while OnStderr has not returned, and then
+	// Execute waits too, to its limit or for ever if it has none: it should not block.
+	//
+	// If it is not set, Execute has one system call less, and nothing tells what was
+	// printed right before an answer from what was printed after it: what looks like a
+	// panic, and was survived, may be taken for the cause if the next call ends in the
+	// same way. A [Pool] looks before each call, and is not mistaken.
 	OnStderr func(line string)
 
 	// Dir is the working directory. "": this process's own.
@@ -109,14 +115,15 @@ type Process struct {
 	cmd      *exec.Cmd
 	maxFrame int
 
-	in      requests // its stdin
-	out     answers  // its stdout
-	pidfd   int
-	limits  Limits
-	cgroup  *cgroup // nil if it has none of its own
-	frames  *protocol.Reader
-	request []byte // reused
-	wide    widepipe.Pipes
+	in       requests // its stdin
+	out      answers  // its stdout
+	pidfd    int
+	limits   Limits
+	cgroup   *cgroup   // nil if it has none of its own
+	readable directory // where its packages are, if Landlock lets it read nothing else
+	frames   *protocol.Reader
+	request  []byte // reused
+	wide     widepipe.Pipes
 
 	shared    *sharedmem.Offer // nil: there is none, or it has been withdrawn
 	sharedEnd func()           // gives it back
@@ -147,6 +154,9 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	program, err := cfg.program()
 	if err != nil {
 		return nil, err
+	}
+	if faults := tooMuch(cfg.MaxFrame, cfg.MaxPayload, cfg.StderrLines); len(faults) > 0 {
+		return nil, &SpawnError{Executor: program, Err: &ConfigError{Faults: faults}}
 	}
 	p := &Process{
 		cmd:      exec.Command(program),
@@ -229,6 +239,9 @@ func (p *Process) start() (err error) {
 	if p.shared != nil {
 		p.cmd.ExtraFiles = []*os.File{p.shared.File()}
 		p.cmd.Env = append(p.cmd.Environ(), sharedmem.Env+"=3")
+	}
+	if p.limits.Landlock != nil {
+		p.readable = directoryAt(packagesOf(p.cmd))
 	}
 	// The thread that forks lives as long as the process does, since it waits for it. So
 	// the signal of its death comes when this program has ended, and never earlier.
@@ -597,8 +610,9 @@ func (p *Process) report(r *Request, phase Phase, ran time.Duration, unread bool
 	report := Report{
 		Package: r.Package, Task: r.Task, Phase: phase, Program: p.Program(),
 		Exit: p.Wait(), Ran: ran, Served: p.served,
-		PeakRSS: p.peakRSS(), Core: p.corePath(),
+		Core: p.corePath(),
 	}
+	report.PeakRSS, report.PeakRSSAtLeast = p.peakRSS()
 	report.Panic, report.Stderr = p.stderr.report(report.Exit, unread)
 	if phase == PhaseRun {
 		if context, err := tdl.DecodeContext(r.Context); err == nil {

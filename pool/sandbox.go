@@ -240,8 +240,8 @@ func (l *Landlock) ruleset(cmd *exec.Cmd) (r *rules, err error) {
 	for _, file := range startsWith(within(cmd.Dir, cmd.Path)) {
 		optional(file, readable)
 	}
-	if dir := assigned(cmd.Environ(), envPackageDir); dir != "" {
-		optional(within(cmd.Dir, dir), readable)
+	if dir := packagesOf(cmd); dir != "" {
+		optional(dir, readable)
 	}
 	for _, path := range l.ReadOnly {
 		err = errors.Join(err, r.allow(path, readable))
@@ -299,6 +299,41 @@ func (r *rules) close() {
 func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR)
 }
+
+// packagesOf is where a program that is about to be started will look for packages, "" if
+// it is not told.
+func packagesOf(cmd *exec.Cmd) string {
+	dir := assigned(cmd.Environ(), envPackageDir)
+	if dir == "" {
+		return ""
+	}
+	return within(cmd.Dir, dir)
+}
+
+// directory is what a path led to: rules are about that, whatever the path leads to later.
+type directory struct {
+	path     string // "": none
+	dev, ino uint64 // 0: there was none
+}
+
+func directoryAt(path string) directory {
+	d := directory{path: path}
+	var st unix.Stat_t
+	if path != "" && unix.Stat(path, &st) == nil {
+		d.dev, d.ino = uint64(st.Dev), st.Ino
+	}
+	return d
+}
+
+// replaced reports whether the path leads to another directory by now.
+func (d directory) replaced() bool {
+	now := directoryAt(d.path)
+	return now.ino != 0 && now != d
+}
+
+// outOfReach reports whether the package directory is another one than that which Landlock
+// lets the process read.
+func (p *Process) outOfReach() bool { return p.readable.path != "" && p.readable.replaced() }
 
 // within is a path as a process sees it that works in dir.
 func within(dir, path string) string {
