@@ -183,6 +183,7 @@ const asTold = "does what its task says"
 func init() {
 	behaviours[asTold] = func() { serve(obey) }
 	behaviours["uses a pool"] = usePool
+	behaviours["has no descriptors left"] = useNoDescriptors
 	behaviours["chaos"] = func() { chaos() }
 }
 

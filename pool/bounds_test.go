@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/spider-go/spider/internal/tasktest"
 	"github.com/spider-go/spider/pool"
@@ -233,5 +236,88 @@ func TestLandlockScript(t *testing.T) {
 	_, err := pool.StartProcess(pool.ProcessConfig{Executor: second, Limits: pool.Limits{Landlock: &pool.Landlock{}}})
 	if !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "Limits.Landlock.ReadOnly") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A program that has no descriptor left ends its calls all the same.
+func TestNoDescriptorsLeft(t *testing.T) {
+	t.Parallel()
+	used.Store("has no descriptors left", true)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), envBehaviour+"=has no descriptors left", "GORACE=atexit_sleep_ms=0")
+	within(t, "the program", func() {
+		out, err := cmd.CombinedOutput()
+		if want := "late: no answer within 50ms\nkilled\nlate, with a grandchild: no answer within 50ms\nkilled, with a grandchild\n"; err != nil || string(out) != want {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+}
+
+// useNoDescriptors is that program. It says how its calls ended.
+func useNoDescriptors() {
+	dir, err := os.MkdirTemp("", "spider-pool-test")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	var odd pool.Config
+	oddConfig(&odd, dir)
+	for _, kind := range []string{"", ", with a grandchild"} {
+		for _, end := range []string{"late", "killed"} {
+			p, err := pool.StartProcess(pool.ProcessConfig{Executor: odd.Executor, Env: odd.Env})
+			if err != nil {
+				panic(err)
+			}
+			child := 0
+			if kind != "" {
+				result, err := p.Execute(pool.Request{Task: "fork setsid"}, patience)
+				if err != nil {
+					panic(err)
+				}
+				child, _ = strconv.Atoi(string(result.Outputs))
+			} else if _, err := p.Execute(pool.Request{Task: "pid"}, patience); err != nil {
+				panic(err)
+			}
+			var before unix.Rlimit
+			if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+				panic(err)
+			}
+			var taken []*os.File
+			if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 64, Max: before.Max}); err != nil {
+				panic(err)
+			}
+			for {
+				f, err := os.Open("/dev/null")
+				if err != nil {
+					break
+				}
+				taken = append(taken, f)
+			}
+			if end == "late" {
+				_, err = p.Execute(pool.Request{Task: "hang"}, 50*time.Millisecond)
+				var timeout *pool.TimeoutError
+				if !errors.As(err, &timeout) {
+					panic(err)
+				}
+				fmt.Printf("late%s: %s\n", kind, timeout.Exit.Killed)
+			} else {
+				_, err = p.Execute(pool.Request{Task: "kill"}, patience)
+				var crash *pool.CrashError
+				if !errors.As(err, &crash) || crash.Exit.Killed != "" || crash.Exit.Signal != syscall.SIGKILL {
+					panic(err)
+				}
+				fmt.Printf("killed%s\n", kind)
+			}
+			p.Close()
+			for _, f := range taken {
+				f.Close()
+			}
+			if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+				panic(err)
+			}
+			if child > 0 {
+				_ = syscall.Kill(child, syscall.SIGKILL)
+			}
+		}
 	}
 }

@@ -70,6 +70,13 @@ func TestNoThreadIsLeftBehind(t *testing.T) {
 					if _, err := os.ReadFile(secret); err != nil {
 						t.Error(err)
 					}
+					// And one on whose thread somebody waits.
+					p, err := StartProcess(ProcessConfig{Executor: "/bin/cat"})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					p.Close()
 				}
 			})
 			// Goroutines with a thread of their own make the runtime start threads.

@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -239,6 +241,11 @@ func (p *Process) start() (err error) {
 	if p.shared != nil {
 		p.cmd.ExtraFiles = []*os.File{p.shared.File()}
 		p.cmd.Env = append(p.cmd.Environ(), sharedmem.Env+"=3")
+	} else {
+		// What this process may have been offered itself is not for others.
+		p.cmd.Env = slices.DeleteFunc(p.cmd.Environ(), func(assignment string) bool {
+			return strings.HasPrefix(assignment, sharedmem.Env+"=")
+		})
 	}
 	if p.limits.Landlock != nil {
 		p.readable = directoryAt(packagesOf(p.cmd))

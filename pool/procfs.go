@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// memory is a process's resident memory in bytes: now, and at its largest.
-type memory struct{ now, peak int64 }
+// memory is a process's resident memory in bytes: now, at its largest, and what of it is
+// shared memory.
+type memory struct{ now, peak, shared int64 }
 
 // memoryOf reads it from /proc; ok is false for a process that has ended.
 func memoryOf(pid int) (m memory, ok bool) {
@@ -21,6 +22,7 @@ func memoryOf(pid int) (m memory, ok bool) {
 	}
 	m.peak, ok = statusField(text, "\nVmHWM:")
 	m.now, _ = statusField(text, "\nVmRSS:")
+	m.shared, _ = statusField(text, "\nRssShmem:")
 	return m, ok
 }
 

@@ -102,10 +102,11 @@ func (p *Process) releaseShared() {
 	}
 }
 
-// sharedResident is how much of the process's resident memory is payloads, in bytes.
-func (p *Process) sharedResident() int64 {
+// own is a process's resident memory without the payloads in it, in bytes. It does not
+// believe that there are more than the kernel says it shares.
+func (p *Process) own(m memory) int64 {
 	if p.shared == nil {
-		return 0
+		return m.now
 	}
-	return p.shared.Resident()
+	return m.now - min(m.shared, p.shared.Resident())
 }
