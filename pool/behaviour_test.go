@@ -93,6 +93,13 @@ var behaviours = map[string]func(){
 		}
 	},
 
+	"claims shared memory": func() {
+		for {
+			claimed, _ := strconv.Atoi(string(receive().Task))
+			write(protocol.AppendResponseShared(nil, protocol.Outcome{Payload: make([]byte, claimed)}, 0))
+		}
+	},
+
 	// Ends.
 	"exits at once":           func() {},
 	"exits at once with 3":    func() { os.Exit(3) },

@@ -198,7 +198,7 @@ func TestProtocolDamage(t *testing.T) {
 
 func TestLargestFrame(t *testing.T) {
 	t.Parallel()
-	e := start(t)
+	e := start(t, func(cfg *pool.ProcessConfig) { cfg.MaxPayload = -1 }) // all in frames
 	// A request of exactly 8 MiB, answered with its own inputs.
 	request := pool.Request{Package: "misbehave", Task: "echo", Context: tasktest.Context()}
 	request.Inputs = make([]byte, protocol.DefaultMaxFrame-protocol.ExecuteSize(len("misbehave"), len("echo"), len(request.Context), 0))

@@ -313,8 +313,8 @@ func TestReleaseUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	for i := range 500 {
-		want := pattern(Worthwhile + i*1009)
+	for i := range 100 {
+		want := pattern(Worthwhile + i*5003)
 		o.Begin()
 		if err := o.CopyIn(want); err != nil {
 			t.Fatal(err)
