@@ -301,7 +301,7 @@ func TestPoolSecondAnswerAtStart(t *testing.T) {
 	for range 3 {
 		_, err := do(t.Context(), p, "echo", "x")
 		var damage *pool.ProtocolError
-		if !errors.As(err, &damage) || !pool.Retryable(err) {
+		if errors.As(err, &damage) || !errors.As(lost(err), &damage) || !pool.Retryable(err) {
 			t.Errorf("%v", err)
 		}
 	}
