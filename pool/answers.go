@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spider-go/spider/internal/spin"
 )
 
 // answers is the parent's end of an executor's stdout. The calling goroutine itself
@@ -21,6 +23,8 @@ import (
 type answers struct {
 	mu sync.Mutex // held while the descriptor is in use
 	fd int        // blocking; -1 when closed
+
+	spin spin.Spinner // looks for the answer before blocking
 
 	// stuck is called, once, when a read is past its deadline and cannot be interrupted
 	// at the moment. It ends the process, and that the read, unless something the process
@@ -247,8 +251,10 @@ func (a *answers) late() bool {
 	return at != 0 && at <= a.now.Load()
 }
 
-// read is the system call.
 func (a *answers) read(b []byte) (int, error) {
+	if n, ok := a.spin.Read(a.fd, b); ok {
+		return n, nil
+	}
 	return unix.Read(a.fd, b)
 }
 

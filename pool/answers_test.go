@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spider-go/spider/internal/protocol"
+	"github.com/spider-go/spider/internal/spin"
 )
 
 // answersFrom is the reader of a pipe, and the other end, which something may hold open
@@ -24,7 +25,11 @@ func answersFrom(t testing.TB) (a *answers, w int) {
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	return &answers{fd: fds[0]}, fds[1]
+	a = &answers{fd: fds[0]}
+	if rand.IntN(2) == 0 {
+		a.spin = spin.New(100 * time.Microsecond)
+	}
+	return a, fds[1]
 }
 
 // all reads to the end.
@@ -43,8 +48,8 @@ func all(a *answers) ([]byte, error) {
 	}
 }
 
-// spin passes some of a moment, of random length.
-func spin() {
+// dawdle passes some of a moment, of random length.
+func dawdle() {
 	for range rand.IntN(5000) {
 		_ = rand.Int()
 	}
@@ -164,9 +169,9 @@ func TestAnswersEnd(t *testing.T) {
 		a, w := answersFrom(t)
 		data := bytes.Repeat([]byte("x"), rand.IntN(3)*rand.IntN(30_000))
 		go func() {
-			spin()
+			dawdle()
 			_, _ = unix.Write(w, data)
-			spin()
+			dawdle()
 			a.end()
 		}()
 		if got, err := all(a); err != nil || !bytes.Equal(got, data) {
@@ -188,7 +193,7 @@ func TestAnswersEndInsideAFrame(t *testing.T) {
 		frames := protocol.NewReader(a, 0)
 		go func() {
 			_, _ = unix.Write(w, []byte{0, 0, 0, 2, 'x'})
-			spin()
+			dawdle()
 			a.end()
 		}()
 		body, err := frames.ReadFrame()

@@ -162,6 +162,7 @@ func (p *Pool) processConfig(e *executor) ProcessConfig {
 		Dir:         p.cfg.Dir,
 		MaxFrame:    p.cfg.MaxFrame,
 		MaxPayload:  p.cfg.MaxPayload,
+		Spin:        p.cfg.Spin,
 		StderrLines: p.cfg.StderrLines,
 		Limits:      p.cfg.Limits,
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spider-go/spider/internal/protocol"
 	"github.com/spider-go/spider/internal/sharedmem"
+	"github.com/spider-go/spider/internal/spin"
 	"github.com/spider-go/spider/internal/widepipe"
 )
 
@@ -101,6 +102,7 @@ func Main(cfg Config) (status int) {
 		outliveSignal()
 	}
 	shortTimers()
+	stdio.spin = spin.FromEnv()
 	log.Info("executor ready", "pid", os.Getpid())
 
 	var pipes widepipe.Pipes

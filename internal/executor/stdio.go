@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spider-go/spider/internal/spin"
 )
 
 // conn is the parent's end of the protocol: the descriptors that were 0 and 1
@@ -14,6 +16,7 @@ import (
 // calling thread: no poller, no hand-over to another goroutine.
 type conn struct {
 	in, out int
+	spin    spin.Spinner // looks for the next request before blocking
 	// heard is set by the first read that brings a request.
 	heard bool
 }
@@ -87,7 +90,11 @@ func emptyInput() (int, error) {
 
 func (c *conn) Read(p []byte) (int, error) {
 	for {
-		n, err := unix.Read(c.in, p)
+		var err error
+		n, ok := c.spin.Read(c.in, p)
+		if !ok {
+			n, err = unix.Read(c.in, p)
+		}
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:

@@ -37,7 +37,7 @@ var rooms = map[string]room{
 
 	"cmd/internal/poolmetrics": {imports: []string{"pool"}, pure: true},
 
-	"pool":                    {imports: []string{"internal/protocol", "internal/timeslice", "tdl"}, pure: true},
+	"pool":                    {imports: []string{"internal/protocol", "internal/sharedmem", "internal/spin", "internal/timeslice", "internal/widepipe", "tdl"}, pure: true},
 	"tdl":                     {imports: []string{"internal/executor", "internal/wire", "internal/msgpack", "internal/protocol", "tdl/internal/registered"}, pure: true},
 	"tdl/tdltest":             {imports: []string{"pool", "tdl", "tdl/internal/registered", "internal/protocol"}, pure: true},
 	"tdl/cshared":             {imports: []string{"internal/timeslice", "tdl/internal/registered"}, cgo: true},
@@ -47,12 +47,15 @@ var rooms = map[string]room{
 
 	"internal/record": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
-	"internal/executor":  {imports: []string{"internal/protocol", "internal/timeslice"}, pure: true},
+	"internal/executor":  {imports: []string{"internal/protocol", "internal/sharedmem", "internal/spin", "internal/timeslice", "internal/widepipe"}, pure: true},
 	"internal/loader":    {imports: []string{"internal/executor", "internal/protocol"}, cgo: true},
 	"internal/protocol":  {pure: true},
 	"internal/wire":      {pure: true},
 	"internal/msgpack":   {pure: true},
 	"internal/timeslice": {pure: true},
+	"internal/spin":      {imports: []string{"internal/timeslice"}, pure: true},
+	"internal/sharedmem": {pure: true},
+	"internal/widepipe":  {pure: true},
 
 	"examples/logsearch": {imports: []string{"tdl", "tdl/cshared"}},
 	// Tests only.
