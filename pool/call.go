@@ -63,11 +63,11 @@ func WithTaskContext(ctx context.Context, c tdl.TaskContext) context.Context {
 // Retryable reports whether the same call may succeed if it is simply made again: it
 // was lost with its process, whose memory or time was perhaps spent by another, or no
 // process could be had. It says nothing of whether running the task twice does harm.
-// A failure that the executor answered, a request that is too large and a canceled
-// call are not retryable: they would end the same.
+// A failure that the executor answered, a request that is too large, a canceled call and
+// a configuration with which nothing can start are not retryable: they would end the same.
 func Retryable(err error) bool {
 	// A canceled call may have another's error as its cause.
-	return !isCanceled(err) && (isNotStarted(err) || reportOf(err) != nil)
+	return !isCanceled(err) && !isConfiguration(err) && (isNotStarted(err) || reportOf(err) != nil)
 }
 
 // call is one request on one executor. The request goes beside it: what is in here is

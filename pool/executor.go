@@ -62,7 +62,7 @@ func (e *executor) unfit() error {
 	if e.frames.Buffered() > 0 {
 		return errUnsolicited
 	}
-	switch ready := e.out.unread(); {
+	switch ready := e.unread(); {
 	case ready == 0:
 		return nil
 	case ready&unix.POLLIN != 0:

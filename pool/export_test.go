@@ -42,3 +42,27 @@ func (p *Pool) Note(of, name string) {
 		g.note(name)
 	}
 }
+
+// SharedTaken reports whether the process has taken the shared memory it was offered.
+func (p *Process) SharedTaken() bool { return p.shared != nil && p.shared.Taken() }
+
+// SharedResident is how many bytes of it are in use.
+func (p *Process) SharedResident() int64 {
+	if p.shared == nil {
+		return 0
+	}
+	return p.shared.Resident()
+}
+
+// AgeShared makes what is in it that much older.
+func (p *Process) AgeShared(by time.Duration) { p.largeAt = p.largeAt.Add(-by) }
+
+// SharedResident is how many bytes of shared memory a pool's executors have.
+func (p *Pool) SharedResident() (sum int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for e := range p.live {
+		sum += e.Process.SharedResident()
+	}
+	return sum
+}

@@ -64,7 +64,7 @@ func (p *Pool) load(e *executor, name string, file packageFile, limit time.Durat
 	if err == nil {
 		// Also for its peak, which the next look might be too late for.
 		m, _ := e.sampleMemory()
-		size = m.now - e.sharedResident()
+		size = e.own(m)
 	}
 	p.mu.Lock()
 	b := p.loads[name]

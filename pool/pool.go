@@ -302,6 +302,9 @@ const (
 
 // killedByClose reports whether err is the death of an executor that Close has killed.
 func killedByClose(err error) bool {
+	if spawn := (*SpawnError)(nil); errors.As(err, &spawn) {
+		err = spawn.Err
+	}
 	var crash *CrashError
 	return errors.As(err, &crash) && (crash.Exit.Killed == closedReason || crash.Exit.Killed == killedReason)
 }

@@ -613,7 +613,7 @@ func TestStartTimeout(t *testing.T) {
 	_, err := do(t.Context(), p, "echo", "x")
 	var spawn *pool.SpawnError
 	var timeout *pool.TimeoutError
-	if !errors.As(err, &spawn) || !errors.As(err, &timeout) || timeout.Phase != pool.PhaseStart || timeout.Limit != limited || timeout.Executor == 0 {
+	if !errors.As(err, &spawn) || errors.As(err, &timeout) || !errors.As(spawn.Err, &timeout) || timeout.Phase != pool.PhaseStart || timeout.Limit != limited || timeout.Executor == 0 {
 		t.Errorf("%v", err)
 	}
 	if s := p.Stats(); s.NotStarted != 1 || s.TimedOut != 0 || s.Spawned != 0 || s.SpawnFailures == 0 {
@@ -627,19 +627,19 @@ func TestStartBreaker(t *testing.T) {
 	var r recorder
 	p := oddPool(t, func(c *pool.Config) { c.Executor, c.Observer, c.Executors = "false", &r, 1 })
 	var broken *pool.BreakerError
+	var spawn *pool.SpawnError
 	for i := 0; ; i++ {
 		_, err := do(t.Context(), p, "echo", "x")
 		if errors.As(err, &broken) {
 			break
 		}
-		var spawn *pool.SpawnError
 		var crash *pool.CrashError
-		if i > 10 || !errors.As(err, &spawn) || !errors.As(err, &crash) || crash.Exit.Code != 1 || crash.Phase != pool.PhaseStart {
+		if i > 10 || !errors.As(err, &spawn) || errors.As(err, &crash) || !errors.As(spawn.Err, &crash) || crash.Exit.Code != 1 || crash.Phase != pool.PhaseStart {
 			t.Fatalf("call %d: %v", i, err)
 		}
 	}
 	var crash *pool.CrashError
-	if broken.Deaths < 5 || !broken.Until.After(time.Now()) || broken.Package != "" || !errors.As(broken.Err, &crash) {
+	if broken.Deaths < 5 || !broken.Until.After(time.Now()) || broken.Package != "" || errors.As(broken, &crash) || !errors.As(broken.Err, &spawn) || !errors.As(spawn.Err, &crash) {
 		t.Errorf("%+v", broken)
 	}
 	// Only a call that comes when the time is over may start one more, which doubles it.
