@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: all build man demo test check bench bench-values stress soak fuzz clean
+.PHONY: all build man demo test check bench bench-compare bench-values stress soak fuzz clean
 
 all: build
 
@@ -30,10 +30,16 @@ check:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-## bench: the reports, build/bench/task_executor_overhead.md and build/bench/pool.md
+## bench: the report, build/bench/report.md, against the executors in AGAINST; docs/PERFORMANCE.md explains it
+AGAINST ?=
 bench: build
-	build/bin/spider bench --package-dir build/tdl_packages
-	build/bin/spider bench --pool --package-dir build/tdl_packages
+	build/bin/spider bench --package-dir build/tdl_packages $(AGAINST:%=--against %)
+
+## bench-compare: has the working tree become slower than the revision OLD? Fails if so
+OLD ?= main
+bench-compare:
+	$(GO) build -o build/bin/bench-compare ./internal/bench/compare
+	build/bin/bench-compare -old $(OLD)
 
 ## bench-values: encoding and decoding of values beside other msgpack libraries, as a table
 bench-values:

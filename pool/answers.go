@@ -26,6 +26,11 @@ type answers struct {
 
 	spin spin.Spinner // looks for the answer before blocking
 
+	// stuck is called, once, when a read is past its deadline and cannot be interrupted
+	// at the moment. It ends the process, and that the read, unless something the process
+	// has forked holds the pipe too.
+	stuck func()
+
 	reads    uint64        // have begun
 	state    atomic.Uint64 // of the last one: its number and what it does
 	deadline atomic.Int64  // of the next read and those after it, in moments; 0: none
@@ -39,10 +44,13 @@ type answers struct {
 	}
 
 	interrupting sync.Mutex
-	wrote        bool   // the byte
-	spoiled      bool   // the deadline has interrupted a read
-	rest         []byte // of an ended process
-	drained      bool   // rest is all there is
+	wrote        bool // the byte
+
+	// Of mu's holder:
+	spoiled bool   // the deadline has interrupted a read
+	last    bool   // the process has ended: there is nothing but
+	rest    []byte // which has been read, and
+	left    int    // bytes that are in the pipe
 }
 
 // What a read does, in the lower bits of its state.
@@ -122,28 +130,38 @@ func (a *answers) interrupt() {
 	if state&(1<<stateBits-1) != reading || !a.ended.Load() && !a.late() {
 		return
 	}
-	if !a.state.CompareAndSwap(state, state&^reading|interrupted) {
-		return
-	}
-	// It does not end before this function, so the descriptor is not closed.
-	path := "/proc/self/fd/" + strconv.Itoa(a.fd)
-	for a.state.Load() == state&^reading|interrupted {
-		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err == nil {
-			n, _ := unix.Write(fd, []byte{0})
-			// Else the pipe is full: then the read is not waiting.
-			a.wrote = n == 1
-			unix.Close(fd)
-			return
-		}
-		// This process has no descriptor left, or there is no /proc. The read may yet
-		// end by itself, as it does if nothing but the process holds the pipe.
-		time.Sleep(interruptAgain)
+	if a.state.CompareAndSwap(state, state&^reading|interrupted) && !a.poke(state&^reading|interrupted) && a.stuck != nil && a.late() {
+		go a.stuck()
 	}
 }
 
-// interruptAgain is how long to wait for a descriptor.
-const interruptAgain = 5 * time.Millisecond
+// poke writes the byte, or tries again later, for as long as that is the state.
+// a.interrupting is held, so the read does not end before it returns, and the descriptor
+// is not closed.
+func (a *answers) poke(state uint64) (done bool) {
+	if a.state.Load() != state {
+		return true
+	}
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(a.fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err == nil {
+		n, _ := unix.Write(fd, []byte{0})
+		// Else the pipe is full: then the read is not waiting.
+		a.wrote = n == 1
+		unix.Close(fd)
+		return true
+	}
+	// This program has no descriptor left, or there is no /proc. The read may yet end by
+	// itself, as it does if nothing but the process holds the pipe.
+	time.AfterFunc(pokeAgain, func() {
+		a.interrupting.Lock()
+		defer a.interrupting.Unlock()
+		a.poke(state)
+	})
+	return false
+}
+
+// pokeAgain is how long to wait for a descriptor.
+const pokeAgain = 5 * time.Millisecond
 
 // Read returns what is there, io.EOF at the end of the pipe or of the process, or an
 // error that is os.ErrDeadlineExceeded.
@@ -156,16 +174,17 @@ func (a *answers) Read(b []byte) (int, error) {
 	if a.spoiled {
 		return 0, os.ErrDeadlineExceeded
 	}
-	for !a.drained {
+	for !a.last {
 		a.reads++
 		state := a.reads<<stateBits | reading
 		a.state.Store(state)
 		if a.ended.Load() || a.late() {
 			a.stopped(state)
 			if a.late() {
+				a.spoiled = true
 				return 0, os.ErrDeadlineExceeded
 			}
-			a.drain(nil)
+			a.finish(nil)
 			break
 		}
 		n, err := a.read(b)
@@ -174,7 +193,7 @@ func (a *answers) Read(b []byte) (int, error) {
 				a.spoiled = true
 				return 0, os.ErrDeadlineExceeded
 			}
-			a.drain(b[:max(n, 0)])
+			a.finish(b[:max(n, 0)])
 			break
 		}
 		switch {
@@ -187,12 +206,31 @@ func (a *answers) Read(b []byte) (int, error) {
 			return n, nil
 		}
 	}
-	n := copy(b, a.rest)
-	a.rest = a.rest[n:]
-	if n == 0 && len(b) > 0 {
-		return 0, io.EOF
+	if len(b) == 0 {
+		return 0, nil
 	}
-	return n, nil
+	if len(a.rest) > 0 {
+		n := copy(b, a.rest)
+		a.rest = a.rest[n:]
+		return n, nil
+	}
+	return a.readLeft(b)
+}
+
+// readLeft reads what an ended process has left in the pipe.
+func (a *answers) readLeft(b []byte) (int, error) {
+	for a.left > 0 {
+		n, err := a.read(b[:min(len(b), a.left)])
+		switch {
+		case err == unix.EINTR:
+		case err != nil || n == 0:
+			a.left = 0 // something else that holds the pipe has read it
+		default:
+			a.left -= n
+			return n, nil
+		}
+	}
+	return 0, io.EOF
 }
 
 // stopped ends a read and reports whether it was interrupted.
@@ -220,49 +258,51 @@ func (a *answers) read(b []byte) (int, error) {
 	return unix.Read(a.fd, b)
 }
 
-// drain reads what an ended process has left, behind what it has said before.
-func (a *answers) drain(before []byte) {
+// finish finds out what an ended process has left, behind what it has said before. What
+// it has forked may go on writing; that is not read any more.
+func (a *answers) finish(before []byte) {
+	a.last = true
 	a.rest = slices.Clone(before)
-	a.drained = true
-	buffer := make([]byte, 64<<10)
-	// What it has forked may go on writing.
-	for len(a.rest) < maxRest {
-		ready := []unix.PollFd{{Fd: int32(a.fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(ready, 0); err == unix.EINTR {
-			continue
-		} else if err != nil || n == 0 || ready[0].Revents&unix.POLLIN == 0 {
-			break
-		}
-		n, err := unix.Read(a.fd, buffer)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || n == 0 {
-			break
-		}
-		a.rest = append(a.rest, buffer[:n]...)
-	}
-	if a.wrote && len(a.rest) > 0 {
+	// Nothing is to wait any more.
+	_ = unix.SetNonblock(a.fd, true)
+	a.left = bytesIn(a.fd)
+	switch {
+	case !a.wrote:
+	case a.left > 0:
+		a.left--
+	case len(a.rest) > 0:
 		a.rest = a.rest[:len(a.rest)-1]
 	}
 }
 
-// maxRest bounds what is read of an ended process: more than a pipe holds.
-const maxRest = 2 << 20
-
-// unread says what there is to read, in the events of poll; 0: nothing, and the process
-// lives.
-func (a *answers) unread() int16 {
+// unread says in polled what there is to read, where the process lives, and what there is
+// in the others. Its result is the events of poll; 0: nothing, and the process lives.
+func (a *answers) unread(polled *[3]unix.PollFd) int16 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ended.Load() {
+	if a.ended.Load() || a.fd < 0 {
 		return unix.POLLHUP
 	}
-	ready := [1]unix.PollFd{{Fd: int32(a.fd), Events: unix.POLLIN}}
-	if n, err := unix.Poll(ready[:], 0); err != nil || n == 0 {
+	polled[0].Fd, polled[0].Events = int32(a.fd), unix.POLLIN
+	for {
+		_, err := unix.Poll(polled[:], 0)
+		switch err {
+		case nil:
+			return polled[0].Revents
+		case unix.EINTR:
+		default:
+			return 0 // it would be one of the call, too
+		}
+	}
+}
+
+// untilDeadline is how long it is to the deadline; 0: there is none, or it is over.
+func (a *answers) untilDeadline() time.Duration {
+	at := a.deadline.Load()
+	if at == 0 {
 		return 0
 	}
-	return ready[0].Revents
+	return max(0, time.Duration(at-moment(time.Now())))
 }
 
 // close waits for a Read that is under way.

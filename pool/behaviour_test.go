@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/spider-go/spider/internal/protocol"
 	"github.com/spider-go/spider/pool"
 )
@@ -88,6 +90,13 @@ var behaviours = map[string]func(){
 		for {
 			answer := protocol.AppendResponse(nil, protocol.Outcome{Payload: bytes.Clone(receive().Inputs)}, 0)
 			write(append(answer, answer...))
+		}
+	},
+
+	"claims shared memory": func() {
+		for {
+			claimed, _ := strconv.Atoi(string(receive().Task))
+			write(protocol.AppendResponseShared(nil, protocol.Outcome{Payload: make([]byte, claimed)}, 0))
 		}
 	},
 
@@ -167,11 +176,12 @@ var behaviours = map[string]func(){
 	},
 }
 
-// lingers and floods are behaviours of grandchildren, which no test starts itself: one
-// does nothing, one writes to stderr without pause.
+// Behaviours of grandchildren, which no test starts itself: one does nothing, one writes
+// to stderr without pause, one a line now and then.
 const (
-	lingers = "lingers"
-	floods  = "floods"
+	lingers  = "lingers"
+	floods   = "floods"
+	trickles = "trickles"
 )
 
 // asTold is an executor that is faultless but for what its task's name says.
@@ -180,6 +190,7 @@ const asTold = "does what its task says"
 func init() {
 	behaviours[asTold] = func() { serve(obey) }
 	behaviours["uses a pool"] = usePool
+	behaviours["has no descriptors left"] = useNoDescriptors
 	behaviours["chaos"] = func() { chaos() }
 }
 
@@ -239,6 +250,30 @@ func obey(e *protocol.Execute) protocol.Outcome {
 		<-got
 	case "flood":
 		_, _ = os.Stderr.Write(bytes.Repeat([]byte("x"), 4<<20))
+	case "chat": // for as long as the process lives
+		go func() {
+			for {
+				fmt.Fprintln(os.Stderr, "a line of a goroutine in the background")
+			}
+		}()
+		return text(strconv.Itoa(os.Getpid()))
+	case "fill": // a pipe that has been enlarged
+		if _, err := unix.FcntlInt(2, unix.F_SETPIPE_SZ, 1<<20); err != nil {
+			return text(err.Error())
+		}
+		var lines []byte
+		for i := range 60_000 {
+			lines = fmt.Appendf(lines, "line %06d\n", i)
+		}
+		_, _ = os.Stderr.Write(lines)
+	case "close stdin": // and answer
+		os.Stdin.Close()
+		write(answer(text("closed")))
+		hang()
+	case "close stdout and exit": // in a moment
+		os.Stdout.Close()
+		time.Sleep(100 * time.Millisecond)
+		os.Exit(7)
 	case "line": // right before the answer
 		fmt.Fprintln(os.Stderr, string(e.Inputs))
 	case "line without end":
@@ -250,10 +285,13 @@ func obey(e *protocol.Execute) protocol.Outcome {
 	case "dir":
 		dir, _ := os.Getwd()
 		return text(dir)
-	case "fork", "fork setsid", "fork flood", "fork setsid flood":
+	case "fork", "fork setsid", "fork flood", "fork setsid flood", "fork setsid trickle":
 		child := lingers
-		if strings.HasSuffix(name, "flood") {
+		switch {
+		case strings.HasSuffix(name, "flood"):
 			child = floods
+		case strings.HasSuffix(name, "trickle"):
+			child = trickles
 		}
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Env = append(os.Environ(), envBehaviour+"="+child)
@@ -275,6 +313,13 @@ func behave(name string) {
 	switch name {
 	case lingers:
 		hang()
+	case trickles:
+		for {
+			if _, err := os.Stderr.WriteString("drip\n"); err != nil {
+				os.Exit(0)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
 	case floods:
 		much := bytes.Repeat([]byte("\n"), 64<<10)
 		for {

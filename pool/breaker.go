@@ -62,7 +62,9 @@ func (e *BreakerError) Error() string {
 	}
 	return fmt.Sprintf("%s %d times in a row; not tried again before %s: %v", what, e.Deaths, e.Until.Format(time.TimeOnly), e.Err)
 }
-func (e *BreakerError) Unwrap() error { return e.Err }
+
+// Unwrap returns Err, unless that is the report of a lost executor, see [SpawnError].
+func (e *BreakerError) Unwrap() error { return unlessReport(e.Err) }
 
 // sleep reports whether it was not ended by ctx.
 func sleep(ctx context.Context, d time.Duration) bool {

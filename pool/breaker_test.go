@@ -102,7 +102,7 @@ func TestBreakerError(t *testing.T) {
 		if !strings.Contains(text, c.says) || !strings.Contains(text, "12:00:00") || !strings.Contains(text, "the reason") {
 			t.Errorf("%q", text)
 		}
-		if !errors.Is(&c.err, cause) || !Retryable(&c.err) || *outcomeOf(&c.err)(&Counts{NotStarted: 1}) != 1 {
+		if !errors.Is(&c.err, cause) || !Retryable(&c.err) || *(&Counts{NotStarted: 1}).of(&c.err) != 1 {
 			t.Errorf("%v", &c.err)
 		}
 	}

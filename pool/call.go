@@ -63,26 +63,23 @@ func WithTaskContext(ctx context.Context, c tdl.TaskContext) context.Context {
 // Retryable reports whether the same call may succeed if it is simply made again: it
 // was lost with its process, whose memory or time was perhaps spent by another, or no
 // process could be had. It says nothing of whether running the task twice does harm.
-// A failure that the executor answered, a request that is too large and a canceled
-// call are not retryable: they would end the same.
+// A failure that the executor answered, a request that is too large, a canceled call and
+// a configuration with which nothing can start are not retryable: they would end the same.
 func Retryable(err error) bool {
 	// A canceled call may have another's error as its cause.
-	return !isCanceled(err) && (isNotStarted(err) || reportOf(err) != nil)
+	return !isCanceled(err) && !isConfiguration(err) && (isNotStarted(err) || reportOf(err) != nil)
 }
 
-// call is one request on one executor.
+// call is one request on one executor. The request goes beside it: what is in here is
+// shared with others, and would take the request from its goroutine's stack.
 type call struct {
 	pool     *Pool
 	executor *executor
-	request  *Request
 	limit    time.Duration // 0: none
+	soft     *softLimit    // nil: none
 
 	sent time.Time
 	told bool // an event says how its executor was lost
-
-	mu   sync.Mutex // held while the soft limit is acted on
-	soft bool       // the soft signal has been sent
-	over bool       // the executor may be another call's
 }
 
 const canceledReason = "its call was canceled"
@@ -96,20 +93,20 @@ func canceled(ctx context.Context, r *Request) error {
 
 // run loads the package if need be and runs the task, with one clock over both. If the
 // executor does not outlive it, e.gone is set.
-func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
+func (c *call) run(ctx context.Context, r *Request, file packageFile) (Result, error) {
 	e, p := c.executor, c.pool
-	c.sent = time.Now()
+	c.sent = e.since
 	var deadline time.Time
 	if c.limit > 0 {
 		deadline = c.sent.Add(c.limit)
 	}
 	if ctx.Err() != nil {
 		// Since its turn came. Nothing has been sent, so nothing has to be killed.
-		return Result{}, canceled(ctx, c.request)
+		return Result{}, canceled(ctx, r)
 	}
-	loaded := e.loaded[c.request.Package] == file
+	loaded := e.loaded[r.Package] == file
 	if !loaded {
-		if err := p.awaitLoad(ctx, c.request, file, deadline); err != nil {
+		if err := p.awaitLoad(ctx, r, file, deadline); err != nil {
 			return Result{}, err
 		}
 	}
@@ -124,69 +121,79 @@ func (c *call) run(ctx context.Context, file packageFile) (Result, error) {
 		}()
 	}
 	if p.cfg.SoftTimeout > 0 {
-		slow := time.AfterFunc(p.cfg.SoftTimeout, c.slow)
+		c.soft = c.softLimit(r)
 		defer func() {
-			slow.Stop()
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.over = true
-			if c.soft {
+			if c.soft.end() {
 				// It may end of the signal at any moment, also if it has answered.
 				e.gone = true
 			}
 		}()
 	}
 	if !loaded {
-		if err := c.load(file, deadline); err != nil {
+		if err := c.load(r, file, deadline); err != nil {
 			var result Result
 			if isAnswer(err) {
 				result.Executor, result.PID = e.number, e.PID()
+				p.observe(c.event(r, EventLoadFailed, err))
 			}
-			return result, c.ended(ctx, err)
+			return result, c.ended(ctx, r, err)
 		}
 		if why := e.unfit(); why != nil {
-			return Result{}, c.ended(ctx, e.failed(c.request, PhaseLoad, c.limit, why))
+			return Result{}, c.ended(ctx, r, e.failed(r, PhaseLoad, c.limit, why))
 		}
 	}
 	if p.watched() {
-		p.observe(c.event(EventStarted, nil))
+		p.observe(c.event(r, EventStarted, nil))
 	}
-	e.line.set(c.request)
-	result, err := e.execute(c.request, PhaseRun, c.limit, deadline)
-	e.line.clear()
+	heard := p.heard()
+	if heard {
+		e.line.set(r.Package, r.Task, r.Context)
+	}
+	result, err := e.execute(r, PhaseRun, c.limit, deadline)
+	if heard {
+		e.line.clear()
+	}
 	if err == nil || lives(err) {
 		result.Executor = e.number
 		if p.watched() {
-			p.observe(c.event(EventFinished, err))
+			p.observe(c.event(r, EventFinished, err))
 		}
 		return result, err
 	}
-	return result, c.ended(ctx, err)
+	return result, c.ended(ctx, r, err)
 }
 
 // load has the package loaded, within the call's own limit and that for loading.
-func (c *call) load(file packageFile, deadline time.Time) error {
+func (c *call) load(r *Request, file packageFile, deadline time.Time) error {
 	p := c.pool
 	limit := p.cfg.LoadTimeout
 	until := time.Now().Add(limit)
 	if !deadline.IsZero() && deadline.Before(until) {
 		limit, until = c.limit, deadline
 	}
-	err := p.load(c.executor, c.request.Package, file, limit, until)
+	err := p.load(c.executor, r.Package, file, limit, until)
+	if err == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		g := c.executor.group
+		g.note(r.Package)
+		p.recall(g)
+		return nil
+	}
 	var answered *ExecutorError
 	if errors.As(err, &answered) {
-		answered.Task = c.request.Task
+		answered.Task = r.Task
 	}
 	return err
 }
 
 // ended is what a call ends with after err, and tells who wants to know.
-func (c *call) ended(ctx context.Context, err error) error {
+func (c *call) ended(ctx context.Context, r *Request, err error) error {
 	if lives(err) {
 		return err
 	}
 	c.executor.gone, c.told = true, true
-	c.complete(reportOf(err))
+	c.complete(reportOf(err), r)
 	kind := EventCrashed
 	var (
 		crash   *CrashError
@@ -205,25 +212,25 @@ func (c *call) ended(ctx context.Context, err error) error {
 		err = &TimeoutError{Report: crash.Report, Limit: c.pool.cfg.SoftTimeout, Soft: true}
 		kind = EventTimedOut
 	}
-	c.pool.observe(c.event(kind, err))
+	c.pool.observe(c.event(r, kind, err))
 	return err
 }
 
 // complete adds to a report of the process what the pool knows.
-func (c *call) complete(r *Report) {
-	r.Executor = c.executor.number
-	if r.Phase == PhaseLoad {
-		r.Task = c.request.Task
-		if context, err := tdl.DecodeContext(c.request.Context); err == nil {
-			r.Context = &context
+func (c *call) complete(report *Report, r *Request) {
+	report.Executor = c.executor.number
+	if report.Phase == PhaseLoad {
+		report.Task = r.Task
+		if context, err := tdl.DecodeContext(r.Context); err == nil {
+			report.Context = &context
 		}
 	}
 }
 
-func (c *call) event(kind EventKind, err error) Event {
+func (c *call) event(r *Request, kind EventKind, err error) Event {
 	e := Event{
 		Kind: kind, Executor: c.executor.number, PID: c.executor.PID(), Program: c.executor.Program(),
-		Package: c.request.Package, Task: c.request.Task, Context: c.request.Context, Err: err,
+		Package: r.Package, Task: r.Task, Context: r.Context, Err: err,
 	}
 	if kind != EventStarted {
 		e.Duration = time.Since(c.sent)
@@ -231,22 +238,52 @@ func (c *call) event(kind EventKind, err error) Event {
 	return e
 }
 
-// slow is called at the soft limit, on a goroutine of its own.
-func (c *call) slow() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over {
+// softLimit is what happens to a call that takes longer than Config.SoftTimeout.
+type softLimit struct {
+	call    call // what there was to know of it when it began
+	request Request
+	timer   *time.Timer
+
+	mu       sync.Mutex // held while it is acted on
+	signaled bool
+	over     bool // the executor may be another call's
+}
+
+// softLimit sets it.
+func (c *call) softLimit(r *Request) *softLimit {
+	l := &softLimit{call: *c, request: *r}
+	l.timer = time.AfterFunc(c.pool.cfg.SoftTimeout, l.slow)
+	return l
+}
+
+// slow is called when it is reached, on a goroutine of its own.
+func (l *softLimit) slow() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
 		return
 	}
-	if signal := c.pool.cfg.SoftSignal; signal != 0 {
-		c.soft = true
-		c.executor.signal(signal)
+	if signal := l.call.pool.cfg.SoftSignal; signal != 0 {
+		l.signaled = true
+		l.call.executor.signal(signal)
 	}
-	c.pool.observe(c.event(EventSlow, nil))
+	l.call.pool.observe(l.call.event(&l.request, EventSlow, nil))
+}
+
+// end says that the call is over, and reports whether its executor has got the signal.
+func (l *softLimit) end() bool {
+	l.timer.Stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	return l.signaled
 }
 
 func (c *call) signaled() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.soft
+	if c.soft == nil {
+		return false
+	}
+	c.soft.mu.Lock()
+	defer c.soft.mu.Unlock()
+	return c.soft.signaled
 }

@@ -93,7 +93,7 @@ func TestWrongCgroups(t *testing.T) {
 	// It is no real one, so the start fails, and leaves nothing.
 	l.Memory = 1 << 30
 	cmd := shell("exit")
-	if _, err := l.launch(cmd); err == nil {
+	if _, err := l.launch(cmd, nil); err == nil {
 		t.Error("started in a directory that is no cgroup")
 		_ = cmd.Wait()
 	}
@@ -149,7 +149,7 @@ func TestCgroupRemove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (&Limits{}).startRestricted(cmd); err != nil {
+	if err := onThrowawayThread(func() error { return (&Limits{}).start(cmd) }, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := stdout.Read(make([]byte, 1)); err != nil {
@@ -169,7 +169,7 @@ func TestCgroupOOM(t *testing.T) {
 	t.Parallel()
 	l := Limits{Memory: 32 << 20, Cgroup: realCgroup(t, "memory")}
 	cmd := shell("x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo $x | wc -c")
-	g, err := l.launch(cmd)
+	g, err := l.launch(cmd, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -29,11 +30,16 @@ type Config struct {
 	Executors int
 
 	// Spares is how many further processes are kept warm, so that the call after
-	// a crash, a timeout or a recycling does not wait for a start. 0: 1.
-	// Negative: none.
+	// a crash, a timeout or a recycling does not wait for a start. In the background
+	// they load the packages that were called last, up to eight. 0: 1. Negative: none.
+	//
+	// Programs of packages and Config.Executor share the room for Executors+Spares
+	// processes. Each program has spares as long as there is room, or others have not
+	// been called for 10 s; for spares of more programs at once, have more.
 	Spares int
 
-	// Preload names packages that every executor loads before its first call.
+	// Preload names packages that every executor loads before its first call. What
+	// cannot be loaded is told to the Observer and the Logger, and left out.
 	Preload []string
 
 	// Timeout is the hard limit of a call, from its being sent to its answer,
@@ -63,19 +69,23 @@ type Config struct {
 	// to take its place: after that many calls, after that time, or when its
 	// resident memory has grown by that many bytes over what it was after its
 	// last load. 0: never.
+	//
+	// They do not keep a call waiting: while none is ready, under load, an executor
+	// goes on beyond them. Memory is looked at once a second, age also after each
+	// call.
 	MaxTasks  int
 	MaxAge    time.Duration
 	MaxGrowth int64
 
 	// MaxFrame is the largest request or answer, in bytes. 0: 8 MiB, which is
-	// what every executor takes.
+	// what every executor takes, and the most: for more there is MaxPayload.
 	MaxFrame int
 
 	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
-	// shared memory instead of in a frame: from 8 KiB on, with executors that can. What
-	// cannot, a *[TooLargeError] tells of what is over MaxFrame. The memory is taken as
-	// it is needed, and given back a second after it was last. 0: MaxFrame. Negative:
-	// there is no shared memory.
+	// shared memory instead of in a frame: from 8 KiB on, with executors that can. With
+	// others, what is over MaxFrame is a *[TooLargeError]. The memory is taken as
+	// it is needed, and given back a second after it was last. 0: what fits a frame, and
+	// nothing larger. Negative: there is no shared memory.
 	MaxPayload int
 
 	// Spin is how long a caller, and our executor, look for what the other side writes
@@ -96,15 +106,17 @@ type Config struct {
 	// so. Nil: all.
 	EnvAllow []string
 
-	// Dir is the working directory of executors. "": this process's own.
+	// Dir is the working directory of executors, which has to exist. "": this process's
+	// own.
 	Dir string
 
 	// StderrLines is how many of the last lines of an executor's stderr are kept
-	// for reports. 0: 32.
+	// for reports. 0: 32. At most 65,536.
 	StderrLines int
 
 	// Stderr, if set, gets every line that executors write to stderr. It is
-	// called from many goroutines, and what it takes its time for, calls wait for.
+	// called from many goroutines, and what it takes its time for, calls wait for: at
+	// most until their limits, see ProcessConfig.OnStderr.
 	Stderr func(StderrLine)
 
 	// Observer, if set, is told what happens to calls and executors.
@@ -131,6 +143,23 @@ func (e *ConfigError) Error() string {
 	return "pool: wrong configuration: " + strings.Join(e.Faults, "; ")
 }
 
+// maxPayload bounds what can be asked for, in bytes.
+const maxPayload = 1 << 40
+
+// tooMuch says which sizes are larger than they can be.
+func tooMuch(frame, payload, stderrLines int) (faults []string) {
+	if frame > protocol.DefaultMaxFrame {
+		faults = append(faults, fmt.Sprintf("MaxFrame %d is over %d, the most that executors take: larger inputs and outputs are what MaxPayload is for", frame, protocol.DefaultMaxFrame))
+	}
+	if payload > maxPayload {
+		faults = append(faults, fmt.Sprintf("MaxPayload %d is over %d", payload, int64(maxPayload)))
+	}
+	if stderrLines > maxStderrLines {
+		faults = append(faults, fmt.Sprintf("StderrLines %d is over %d", stderrLines, maxStderrLines))
+	}
+	return faults
+}
+
 // complete returns cfg with its defaults filled in. The error is a *[ConfigError].
 func (cfg Config) complete() (Config, error) {
 	var faults []string
@@ -153,6 +182,14 @@ func (cfg Config) complete() (Config, error) {
 	notNegative("MaxGrowth", cfg.MaxGrowth)
 	notNegative("MaxFrame", int64(cfg.MaxFrame))
 	notNegative("StderrLines", int64(cfg.StderrLines))
+	faults = append(faults, tooMuch(cfg.MaxFrame, cfg.MaxPayload, cfg.StderrLines)...)
+	if cfg.Dir != "" {
+		if info, err := os.Stat(cfg.Dir); err != nil {
+			fault("Dir: %v", err)
+		} else if !info.IsDir() {
+			fault("Dir: %s is no directory", cfg.Dir)
+		}
+	}
 	if cfg.Spin < 0 || cfg.Spin > spin.Max {
 		fault("Spin %v is not from 0 to %v", cfg.Spin, spin.Max)
 	}
@@ -199,9 +236,6 @@ func (cfg Config) complete() (Config, error) {
 	}
 	if cfg.MaxFrame == 0 {
 		cfg.MaxFrame = protocol.DefaultMaxFrame
-	}
-	if cfg.MaxPayload == 0 {
-		cfg.MaxPayload = cfg.MaxFrame
 	}
 	if cfg.StartTimeout == 0 {
 		cfg.StartTimeout = defaultStartTimeout

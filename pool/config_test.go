@@ -2,10 +2,16 @@ package pool
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"math"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -67,6 +73,11 @@ func TestConfigFaults(t *testing.T) {
 		{"Limits.CPU is negative", func(c *Config) { c.Limits.CPU = -1 }},
 		{"Limits.Memory is negative", func(c *Config) { c.Limits.Memory = -1 }},
 		{"Limits.Nice 20 ", func(c *Config) { c.Limits.Nice = 20 }},
+		{"MaxFrame 8388609 is over 8388608, the most that executors take: larger inputs and outputs are what MaxPayload", func(c *Config) { c.MaxFrame = 8<<20 + 1 }},
+		{"MaxPayload 9223372036854775807 is over", func(c *Config) { c.MaxPayload = math.MaxInt }},
+		{"StderrLines 9223372036854775807 is over 65536", func(c *Config) { c.StderrLines = math.MaxInt }},
+		{"Dir: stat /is/not/there: no such file", func(c *Config) { c.Dir = "/is/not/there" }},
+		{"Dir: /dev/null is no directory", func(c *Config) { c.Dir = "/dev/null" }},
 	}
 	faultsOf := func(cfg Config) []string {
 		p, err := New(cfg)
@@ -199,9 +210,130 @@ func TestOutcomes(t *testing.T) {
 		{&BreakerError{Err: &TimeoutError{}}, func(c *Counts) *int64 { return &c.NotStarted }},
 	} {
 		var counts Counts
-		*outcomeOf(c.err)(&counts) = 1
+		*counts.of(c.err) = 1
 		if *c.want(&counts) != 1 || counts.Calls() != 1 {
 			t.Errorf("%T: %+v", c.err, counts)
 		}
+	}
+}
+
+// What cannot be configured is refused for a single process too.
+func TestProcessConfigFaults(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range []ProcessConfig{{MaxFrame: 8<<20 + 1}, {MaxPayload: math.MaxInt}, {StderrLines: math.MaxInt}} {
+		cfg.Executor = "/bin/true"
+		_, err := StartProcess(cfg)
+		var spawn *SpawnError
+		var wrong *ConfigError
+		if !errors.As(err, &spawn) || spawn.Executor != "/bin/true" || !errors.As(err, &wrong) || len(wrong.Faults) != 1 {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// The error names what is missing, not the program that is there.
+func TestStartNamesDir(t *testing.T) {
+	t.Parallel()
+	for dir, want := range map[string]error{"/is/not/there": os.ErrNotExist, "/dev/null": syscall.ENOTDIR} {
+		_, err := StartProcess(ProcessConfig{Executor: "/bin/true", Dir: dir})
+		if err == nil || !strings.Contains(err.Error(), "its working directory, Dir: ") || !errors.Is(err, want) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// What fails again however often it is tried is not retryable.
+func TestRetryableConfiguration(t *testing.T) {
+	t.Parallel()
+	start := func(cfg ProcessConfig) error {
+		p, err := StartProcess(cfg)
+		if err == nil {
+			p.Close()
+			t.Errorf("%+v starts", cfg)
+		}
+		return err
+	}
+	for name, err := range map[string]error{
+		"none":          start(ProcessConfig{}),
+		"missing":       start(ProcessConfig{Executor: "/is/not/there"}),
+		"not on PATH":   start(ProcessConfig{Executor: "is-not-there"}),
+		"no program":    start(ProcessConfig{Executor: "/etc/passwd"}),
+		"a directory":   start(ProcessConfig{Executor: "/etc"}),
+		"missing Dir":   start(ProcessConfig{Executor: "/bin/true", Dir: "/is/not/there"}),
+		"MaxFrame":      start(ProcessConfig{Executor: "/bin/true", MaxFrame: 1 << 30}),
+		"a limit":       start(ProcessConfig{Executor: "/bin/true", Limits: Limits{CPU: -1}}),
+		"after deaths":  &BreakerError{Err: &SpawnError{Executor: "x", Err: exec.ErrNotFound}},
+		"a joined path": fmt.Errorf("a call: %w", start(ProcessConfig{Executor: "/dev/null/x"})),
+	} {
+		if Retryable(err) {
+			t.Errorf("%s: retryable: %v", name, err)
+		}
+	}
+	for _, err := range []error{
+		&SpawnError{Executor: "x", Err: syscall.EAGAIN},
+		&SpawnError{Executor: "x", Err: syscall.EMFILE},
+		&SpawnError{Executor: "x", Err: &CrashError{}},
+		&BreakerError{Err: &SpawnError{Executor: "x", Err: &CrashError{}}},
+		&BreakerError{Err: &CrashError{}},
+	} {
+		if !Retryable(err) {
+			t.Errorf("not retryable: %v", err)
+		}
+	}
+}
+
+// Who looks for what became of its task does not find what became of a start.
+func TestNothingSentIsNoCrash(t *testing.T) {
+	t.Parallel()
+	lost := []error{&CrashError{}, &TimeoutError{}, &ProtocolError{Err: io.EOF}}
+	for _, cause := range lost {
+		for _, err := range []error{&SpawnError{Err: cause}, &BreakerError{Err: cause}, &BreakerError{Err: &SpawnError{Err: cause}}} {
+			if report := reportOf(err); report != nil {
+				t.Errorf("%T of %T has a report", err, cause)
+			}
+			if errors.Is(err, io.EOF) || !strings.Contains(err.Error(), cause.Error()) {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+	if err := (&SpawnError{Err: os.ErrNotExist}); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// The kernel says how much memory a process has had at most, but begins with what its
+// parent has: where that is more, the figure is the parent's.
+func TestPeakOfALargeParent(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("/bin/true")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	small, large := Process{cmd: cmd}, Process{cmd: cmd, parentPeak: 1 << 60}
+	if peak, atLeast := small.peakRSS(); peak == 0 || atLeast {
+		t.Errorf("%d, at least: %t", peak, atLeast)
+	}
+	large.notePeak(5)
+	if peak, atLeast := large.peakRSS(); peak != 5 || !atLeast {
+		t.Errorf("%d, at least: %t", peak, atLeast)
+	}
+	large.exit.Killed = "and looked at before"
+	if peak, atLeast := large.peakRSS(); peak != 5 || atLeast {
+		t.Errorf("%d, at least: %t", peak, atLeast)
+	}
+}
+
+// Also where the working directory is this program's own.
+func TestCoreIsAbsolute(t *testing.T) {
+	t.Parallel()
+	own, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := findCore("core.of.nobody", false, "", "x", 1, syscall.SIGSEGV), "dumped as "+filepath.Join(own, "core.of.nobody"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := findCore("config.go", false, "", "x", 1, syscall.SIGSEGV), filepath.Join(own, "config.go"); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

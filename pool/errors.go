@@ -3,6 +3,8 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os/exec"
 	"strings"
 	"syscall"
 	"time"
@@ -77,7 +79,12 @@ func executorError(w *protocol.ExecutorError, r *Request) *ExecutorError {
 	return e
 }
 
-// SpawnError says that an executor could not be started.
+// SpawnError says that an executor could not be started. Nothing was sent. Check the
+// program and the limits; [Retryable] tells whether it may start the next time.
+//
+// An executor that was lost while it started has a report: an *[CrashError],
+// *[TimeoutError] or *[ProtocolError]. It is in Err alone, where errors.As does not come
+// from a SpawnError: who looks for one of them wants to know of the call's own task.
 type SpawnError struct {
 	Executor string // or the package that is a program; "" if there is neither
 	Err      error
@@ -89,7 +96,33 @@ func (e *SpawnError) Error() string {
 	}
 	return fmt.Sprintf("cannot start the executor %s: %v", e.Executor, e.Err)
 }
-func (e *SpawnError) Unwrap() error { return e.Err }
+
+// Unwrap returns Err, unless that is the report of a lost executor.
+func (e *SpawnError) Unwrap() error { return unlessReport(e.Err) }
+
+// unlessReport is what an error unwraps to that says that nothing was sent.
+func unlessReport(err error) error {
+	if reportOf(err) != nil {
+		return nil
+	}
+	return err
+}
+
+// isConfiguration reports whether a start failed for what the configuration says, so
+// that it fails again.
+func isConfiguration(err error) bool {
+	var spawn *SpawnError
+	if !errors.As(err, &spawn) {
+		return false
+	}
+	var (
+		wrong *ConfigError
+		limit *LimitError
+	)
+	return spawn.Executor == "" || errors.As(spawn.Err, &wrong) || errors.As(spawn.Err, &limit) && limit.Limit != "Cgroup" ||
+		errors.Is(spawn.Err, exec.ErrNotFound) || errors.Is(spawn.Err, fs.ErrNotExist) || errors.Is(spawn.Err, fs.ErrPermission) ||
+		errors.Is(spawn.Err, syscall.ENOEXEC) || errors.Is(spawn.Err, syscall.ENOTDIR) || errors.Is(spawn.Err, syscall.EINVAL)
+}
 
 // TooLargeError says that a request does not fit into a frame. Nothing was sent;
 // the process is untouched. Sending it again cannot help: pass less, or a path.
@@ -135,9 +168,14 @@ type Report struct {
 	Ran    time.Duration // since the request was sent
 	Served int           // tasks answered before
 
-	// PeakRSS is the largest resident memory it is known to have had, in bytes,
-	// from samples and from what the kernel reports at the end. 0: not known.
+	// PeakRSS is the largest resident memory it is known to have had, in bytes, from
+	// samples and from what the kernel reports at the end. 0: not known.
 	PeakRSS int64
+
+	// PeakRSSAtLeast is set if it may have had more: what the kernel reports is this
+	// program's own peak, where that is larger, and samples are up to a second old,
+	// unless it was killed by this side.
+	PeakRSSAtLeast bool
 
 	// Core is where its core dump is, "" if there is none.
 	Core string
@@ -195,7 +233,7 @@ func (e *TimeoutError) Error() string {
 	if e.Soft {
 		return fmt.Sprintf("%sno answer within %v; it ended by the signal it got for that: %v", e.subject(), e.Limit, e.Exit)
 	}
-	return fmt.Sprintf("%sno answer within %v; executor killed", e.subject(), e.Limit)
+	return fmt.Sprintf("%sno answer within %v; executor killed: allow more time, or pass less work", e.subject(), e.Limit)
 }
 
 // Timeout reports true, as for the net package's errors.
@@ -227,6 +265,9 @@ func (e *CrashError) Error() string {
 		fmt.Fprintf(&b, "%s ", e.Program)
 	}
 	fmt.Fprintf(&b, "(pid %d) ended without an answer: %s, after %v and %d requests served", e.Exit.PID, e.Cause(), e.Ran.Round(time.Microsecond), e.Served)
+	if e.Phase == PhaseRun {
+		b.WriteString("; call again only if running the task twice does no harm")
+	}
 	if n := len(e.Stderr); n > 0 && e.Panic == "" {
 		fmt.Fprintf(&b, "; last line on stderr: %s", e.Stderr[n-1])
 	}
@@ -241,7 +282,7 @@ type ProtocolError struct {
 }
 
 func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("%sthe executor %s does not speak the protocol: %v; executor killed", e.subject(), e.Program, e.Err)
+	return fmt.Sprintf("%sthe executor %s does not speak the protocol: %v; executor killed: check that it is an executor, and prints nothing else on its stdout", e.subject(), e.Program, e.Err)
 }
 func (e *ProtocolError) Unwrap() error { return e.Err }
 

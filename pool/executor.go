@@ -12,11 +12,12 @@ import (
 // is in its group's stock, and p.mu guards it.
 type executor struct {
 	*Process
-	number  int
-	group   *group
-	image   packageFile // what it was started from, if that is a package
-	started time.Time
-	idle    time.Time // since when it is in stock
+	number    int
+	group     *group
+	image     packageFile // what it was started from, if that is a package
+	directory inode       // that it may open, if it is kept to that; see staged.directory
+	started   time.Time
+	idle      time.Time // since when it is in stock
 
 	coming bool // it is still starting
 	ending bool // it is to run nothing any more
@@ -25,6 +26,9 @@ type executor struct {
 	running   bool
 	since     time.Time
 	pkg, task string
+
+	recalling string              // the package that it loads unasked, "" if none: it is in no stock then
+	declined  map[string]struct{} // packages that it cannot load unasked
 
 	loaded map[string]packageFile // by package; its owner changes it with p.mu held
 	tasks  int                    // calls that it answered
@@ -35,15 +39,21 @@ type executor struct {
 }
 
 // runs notes what an executor runs from now on. p.mu is held.
-func (e *executor) runs(r *Request) {
-	e.running, e.since, e.pkg, e.task = true, time.Now(), r.Package, r.Task
+func (e *executor) runs(r *Request, now time.Time) {
+	e.running, e.since, e.pkg, e.task = true, now, r.Package, r.Task
 }
 
-// outdated reports whether it has another version of the package, which cannot be
-// unloaded.
-func (e *executor) outdated(name string, file packageFile) bool {
-	old, ok := e.loaded[name]
-	return ok && old != file || e.group.pkg != "" && e.image != file
+// outdated says why it cannot run this version of the package: it has another, which
+// cannot be unloaded, or may not open it. "" if it can.
+func (e *executor) outdated(name string, file packageFile) string {
+	old, loaded := e.loaded[name]
+	switch {
+	case loaded && old != file, e.group.pkg != "" && e.image != file:
+		return "package " + name + " has been replaced"
+	case !loaded && e.directory != file.directory:
+		return "the package directory is another than the one it may open"
+	}
+	return ""
 }
 
 // unfit says why an executor that has answered cannot be used again: it has ended, or
@@ -52,7 +62,7 @@ func (e *executor) unfit() error {
 	if e.frames.Buffered() > 0 {
 		return errUnsolicited
 	}
-	switch ready := e.out.unread(); {
+	switch ready := e.unread(); {
 	case ready == 0:
 		return nil
 	case ready&unix.POLLIN != 0:
@@ -70,12 +80,24 @@ func (p *Pool) retire(e *executor, why string, reason string) {
 	p.total--
 	p.counts.Recycled[why]++
 	e.running, e.ending = false, true
+	p.retiring++
+	// Those that do not shut down stay for their time. There are no more of them at once
+	// than of all others.
+	crowded := p.retiring > p.processes()
 	p.work.Go(func() {
 		p.observe(Event{Kind: EventRecycled, Executor: e.number, PID: e.PID(), Program: e.Program(), Reason: reason})
+		if crowded {
+			e.Kill(crowdedReason)
+		}
 		e.Shutdown()
 		p.remove(e)
+		p.mu.Lock()
+		p.retiring--
+		p.mu.Unlock()
 	})
 }
+
+const crowdedReason = "too many others have been asked to shut down and still run"
 
 // abandon gives up an executor that was lost while nobody used it, and tells. p.mu is
 // held; it is in no stock.

@@ -301,7 +301,7 @@ func TestPoolSecondAnswerAtStart(t *testing.T) {
 	for range 3 {
 		_, err := do(t.Context(), p, "echo", "x")
 		var damage *pool.ProtocolError
-		if !errors.As(err, &damage) || !pool.Retryable(err) {
+		if errors.As(err, &damage) || !errors.As(lost(err), &damage) || !pool.Retryable(err) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -386,9 +386,12 @@ func TestPoolSparesThatDie(t *testing.T) {
 			t.Fatalf("%v", err)
 		}
 	}
-	time.Sleep(200 * time.Millisecond) // for it to go wrong
-	if n := len(r.kind(pool.EventSpawned)) + len(r.kind(pool.EventSpawnFailed)); n > 30 {
-		t.Errorf("%d starts for 5 calls", n)
+	for s := p.Stats(); s.Starting > 0 || len(s.Executors) > 0; s = p.Stats() {
+		// It comes to rest.
+		if n := len(r.kind(pool.EventSpawned)) + len(r.kind(pool.EventSpawnFailed)); n > 30 {
+			t.Fatalf("%d starts for 5 calls", n)
+		}
+		time.Sleep(100 * time.Microsecond)
 	}
 }
 
@@ -631,6 +634,27 @@ func usePool() {
 			<-started
 		}
 	}
+	// One that does not look after its parent, and does not read its stdin.
+	dir, err := os.MkdirTemp("", "spider-pool-test")
+	if err != nil {
+		panic(err)
+	}
+	var c pool.Config
+	oddConfig(&c, dir)
+	c.Executors, c.Spares = 1, -1
+	started := make(chan int, 1)
+	c.Observer = pool.ObserverFunc(func(e pool.Event) {
+		if e.Kind == pool.EventStarted {
+			started <- e.PID
+		}
+	})
+	p, err := pool.New(c)
+	if err != nil {
+		panic(err)
+	}
+	go func() { _, _ = do(ctx, p, "hang", "") }()
+	fmt.Println(<-started)
+	_ = os.RemoveAll(dir)
 	fmt.Println("all run")
 	hang()
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -17,21 +18,46 @@ type packageFile struct {
 	program bool // it is an executor of its own
 
 	// What tells versions apart.
-	dev, ino uint64
-	size     int64
-	mtime    unix.Timespec
+	inode inode
+	size  int64
+	mtime unix.StatxTimestamp
+
+	directory inode // of staged.dir, if that is told apart
+}
+
+// inode is a file, whatever its name and content.
+type inode struct {
+	major, minor uint32 // of the device
+	number       uint64
+}
+
+// location is a path, as it is and as system calls take it.
+type location struct {
+	path string
+	c    *byte
+}
+
+func locate(path string) location {
+	// It fails for a path with a zero byte, which no file has.
+	c, _ := unix.BytePtrFromString(path)
+	return location{path, c}
 }
 
 // place is where a package was found.
 type place struct {
-	program, library string // paths
+	program, library location
 	isProgram        bool
 	age              uint64 // of the look for which of them there is
 }
 
 // staged finds the files of packages.
 type staged struct {
-	dir   string
+	dir string
+
+	// directories is set if executors are kept to the very directory that was there
+	// when they started. What has the same name now may be another.
+	directories bool
+
 	known sync.Map      // name to place, of packages that exist: callers name them by the million
 	age   atomic.Uint64 // counts up once a second
 }
@@ -40,16 +66,16 @@ type staged struct {
 // program comes before a library; one that appears beside a library is found within
 // a second. The error is an *[ExecutorError], as an executor would answer it.
 func (s *staged) find(name string) (packageFile, error) {
-	known, ok := s.known.Load(name)
-	if ok {
+	if known, ok := s.known.Load(name); ok {
 		at := known.(place)
-		path := at.library
+		where := at.library
 		if at.isProgram {
-			path = at.program
+			where = at.program
 		}
 		if at.age == s.age.Load() {
-			if file, err := stat(path); err == nil && (file.program || !at.isProgram) {
+			if file, err := where.stat(); err == nil && (file.program || !at.isProgram) {
 				file.program = at.isProgram
+				file.directory = s.directory()
 				return file, nil
 			}
 		}
@@ -63,34 +89,54 @@ func (s *staged) look(name string) (packageFile, error) {
 		return packageFile{}, noPackage(name, fmt.Sprintf("package name %q %s: a package is named like its directory below %s", name, reason, s.dir))
 	}
 	at := place{
-		program: filepath.Join(s.dir, name, name),
-		library: filepath.Join(s.dir, name, "lib"+name+".so"),
+		program: locate(filepath.Join(s.dir, name, name)),
+		library: locate(filepath.Join(s.dir, name, "lib"+name+".so")),
 		age:     s.age.Load(),
 	}
-	file, err := stat(at.program)
+	file, err := at.program.stat()
 	if at.isProgram = err == nil && file.program; !at.isProgram {
-		file, err = stat(at.library)
+		file, err = at.library.stat()
 	}
 	switch {
 	case err == unix.ENOENT || err == unix.ENOTDIR:
-		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: there is no file %s", name, at.library))
+		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: there is no file %s", name, at.library.path))
 	case err != nil:
-		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: stat %s: %v", name, at.library, err))
+		return packageFile{}, noPackage(name, fmt.Sprintf("package %q: stat %s: %v", name, at.library.path, err))
 	}
 	file.program = at.isProgram
+	file.directory = s.directory()
 	s.known.Store(name, at)
 	return file, nil
 }
 
-func stat(path string) (packageFile, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return packageFile{}, err
+// directory is the package directory as it is now; zero if it is not there, or not told
+// apart.
+func (s *staged) directory() inode {
+	if !s.directories {
+		return inode{}
+	}
+	file, _ := locate(s.dir).stat()
+	return file.inode
+}
+
+// stat looks at a file. Each call of a pool does, so it copies no path.
+func (l location) stat() (packageFile, error) {
+	if l.c == nil {
+		return packageFile{}, unix.EINVAL
+	}
+	var st unix.Statx_t
+	at := unix.AT_FDCWD
+	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(at), uintptr(unsafe.Pointer(l.c)), 0,
+		unix.STATX_BASIC_STATS, uintptr(unsafe.Pointer(&st)), 0)
+	if errno != 0 {
+		return packageFile{}, errno
 	}
 	return packageFile{
-		path:    path,
+		path:    l.path,
 		program: st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o111 != 0,
-		dev:     uint64(st.Dev), ino: st.Ino, size: st.Size, mtime: st.Mtim,
+		inode:   inode{st.Dev_major, st.Dev_minor, st.Ino},
+		size:    int64(st.Size),
+		mtime:   st.Mtime,
 	}, nil
 }
 

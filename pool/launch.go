@@ -28,7 +28,7 @@ func (p *Pool) start(g *group) {
 			g.pending--
 			g.breaker.succeeded()
 			e.coming = false
-			p.offer(e)
+			p.offer(e, time.Now())
 			p.mu.Unlock()
 			p.attend(e)
 			return
@@ -92,6 +92,8 @@ func (p *Pool) comeUp(e *executor) error {
 		}
 		e.image = file
 	}
+	// Before its rules are made, so that what is there later is another to it, too.
+	e.directory = p.packages.directory()
 	begin := time.Now()
 	process, err := StartProcess(p.processConfig(e))
 	if err != nil {
@@ -124,33 +126,45 @@ func (p *Pool) comeUp(e *executor) error {
 	return nil
 }
 
-// preload has an executor load what Config.Preload says. If it does not survive one
-// of them it is removed, and that one is returned.
+// preload has an executor load what Config.Preload says, and tells what it cannot. If it
+// does not survive one of them it is removed, and that one is returned.
 func (p *Pool) preload(e *executor, but []string) (deadly string) {
 	for _, name := range p.cfg.Preload {
-		file, err := p.packages.find(name)
-		if err != nil || file.program != (e.group.pkg == name) || slices.Contains(but, name) {
-			continue
-		}
-		if broken, _ := p.loadRefused(name, file); broken != nil {
+		if e.group.pkg != "" && e.group.pkg != name || slices.Contains(but, name) {
 			continue
 		}
 		begin := time.Now()
-		err = p.load(e, name, file, p.cfg.LoadTimeout, begin.Add(p.cfg.LoadTimeout))
-		if err == nil || lives(err) {
-			continue
+		file, err := p.packages.find(name)
+		if err == nil {
+			if file.program != (e.group.pkg == name) {
+				continue
+			}
+			if broken, _ := p.loadRefused(name, file); broken != nil {
+				err = broken
+			} else if err = p.load(e, name, file, p.cfg.LoadTimeout, begin.Add(p.cfg.LoadTimeout)); err == nil {
+				continue
+			} else if !lives(err) {
+				p.lostLoading(e, name, begin, err)
+				return name
+			}
 		}
-		if killedByClose(err) {
-			p.recycled(e, RecycledClosed, closedReason)
-		} else {
-			reportOf(err).Executor = e.number
-			p.observe(Event{Kind: EventCrashed, Executor: e.number, PID: e.PID(), Program: e.Program(),
-				Package: name, Duration: time.Since(begin), Err: err})
-		}
-		p.remove(e)
-		return name
+		p.observe(Event{Kind: EventLoadFailed, Executor: e.number, PID: e.PID(), Program: e.Program(),
+			Package: name, Duration: time.Since(begin), Err: err})
 	}
 	return ""
+}
+
+// lostLoading removes an executor that has not survived to load a package for no call,
+// and tells.
+func (p *Pool) lostLoading(e *executor, name string, begin time.Time, err error) {
+	if killedByClose(err) {
+		p.recycled(e, RecycledClosed, closedReason)
+	} else {
+		reportOf(err).Executor = e.number
+		p.observe(Event{Kind: EventCrashed, Executor: e.number, PID: e.PID(), Program: e.Program(),
+			Package: name, Duration: time.Since(begin), Err: err})
+	}
+	p.remove(e)
 }
 
 // processConfig is how an executor is started.
@@ -169,7 +183,7 @@ func (p *Pool) processConfig(e *executor) ProcessConfig {
 	if p.cfg.EnvAllow != nil {
 		cfg.Env = allowed(os.Environ(), p.cfg.EnvAllow)
 	}
-	if p.cfg.Stderr != nil || p.cfg.Logger != nil {
+	if p.heard() {
 		cfg.OnStderr = func(text string) { p.line(e, text) }
 	}
 	return cfg

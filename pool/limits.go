@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -107,9 +108,11 @@ func (l *Limits) faults() (faults []string) {
 	return faults
 }
 
-// launch starts a process under the limits. The cgroup, which is nil unless Cgroup is
-// set, is to be removed when the process has ended. After an error there is neither.
-func (l *Limits) launch(cmd *exec.Cmd) (group *cgroup, err error) {
+// launch starts a process under the limits, on a thread of its own, and then runs await on
+// that thread, unless it is nil. The cgroup, which is nil unless Cgroup is set, is to be
+// removed when the process has ended. After an error there is neither process nor cgroup,
+// and await is not run.
+func (l *Limits) launch(cmd *exec.Cmd, await func()) (group *cgroup, err error) {
 	if faults := l.faults(); len(faults) > 0 {
 		return nil, &ConfigError{Faults: faults}
 	}
@@ -131,11 +134,7 @@ func (l *Limits) launch(cmd *exec.Cmd) (group *cgroup, err error) {
 		defer dir.Close()
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
 	}
-	if err = l.startRestricted(cmd); err == nil {
-		if err = l.limit(cmd.Process.Pid); err != nil {
-			end(cmd)
-		}
-	}
+	err = onThrowawayThread(func() error { return l.start(cmd) }, await)
 	if err != nil {
 		group.remove()
 		return nil, err
@@ -143,25 +142,44 @@ func (l *Limits) launch(cmd *exec.Cmd) (group *cgroup, err error) {
 	return group, nil
 }
 
-// startRestricted starts a process with what it has to be born with.
-func (l *Limits) startRestricted(cmd *exec.Cmd) error {
-	if l.NewPrivileges {
-		return cmd.Start()
-	}
-	rules, err := l.Landlock.ruleset(cmd)
-	if err != nil {
-		return &LimitError{Limit: "Landlock", Err: err}
-	}
-	defer rules.close()
-	return onThrowawayThread(func() error {
+// start starts a process on the calling thread, and restricts both.
+func (l *Limits) start(cmd *exec.Cmd) error {
+	if !l.NewPrivileges {
+		rules, err := l.Landlock.ruleset(cmd)
+		if err != nil {
+			return &LimitError{Limit: "Landlock", Err: err}
+		}
+		defer rules.close()
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 			return &LimitError{Limit: "NewPrivileges", Err: err}
 		}
 		if err := rules.restrictThread(); err != nil {
 			return &LimitError{Limit: "Landlock", Err: err}
 		}
-		return cmd.Start()
-	})
+	}
+	if err := cmd.Start(); err != nil {
+		return l.explain(cmd, err)
+	}
+	if err := l.limit(cmd.Process.Pid); err != nil {
+		end(cmd)
+		return err
+	}
+	return nil
+}
+
+// explain says what the error of a start is about, which names the program only.
+func (l *Limits) explain(cmd *exec.Cmd, err error) error {
+	if cmd.Dir != "" {
+		if info, missing := os.Stat(cmd.Dir); missing != nil {
+			return fmt.Errorf("its working directory, Dir: %w", missing)
+		} else if !info.IsDir() {
+			return fmt.Errorf("its working directory, Dir: %w", &os.PathError{Op: "chdir", Path: cmd.Dir, Err: syscall.ENOTDIR})
+		}
+	}
+	if l.Landlock != nil && errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: it may not be executed, or Limits.Landlock.ReadOnly lacks what it needs to start", err)
+	}
+	return err
 }
 
 // end kills and reaps a process that nobody else knows of yet.

@@ -60,7 +60,7 @@ func TestNoThreadIsLeftBehind(t *testing.T) {
 			callers.Go(func() {
 				for i := range n / 4 {
 					cmd := exec.Command("/bin/true")
-					if _, err := limits[(caller+i)%len(limits)].launch(cmd); err != nil {
+					if _, err := limits[(caller+i)%len(limits)].launch(cmd, nil); err != nil {
 						t.Error(err)
 						return
 					}
@@ -70,6 +70,13 @@ func TestNoThreadIsLeftBehind(t *testing.T) {
 					if _, err := os.ReadFile(secret); err != nil {
 						t.Error(err)
 					}
+					// And one on whose thread somebody waits.
+					p, err := StartProcess(ProcessConfig{Executor: "/bin/cat"})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					p.Close()
 				}
 			})
 			// Goroutines with a thread of their own make the runtime start threads.
@@ -137,7 +144,7 @@ func TestCPUUsedUp(t *testing.T) {
 		t.Run(c.script, func(t *testing.T) {
 			t.Parallel()
 			cmd := shell(c.script)
-			if _, err := l.launch(cmd); err != nil {
+			if _, err := l.launch(cmd, nil); err != nil {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait()
@@ -166,7 +173,7 @@ func TestCoreDumpsVariable(t *testing.T) {
 		}
 		cmd := exec.Command("/bin/true")
 		cmd.Env = []string{"A=b"}
-		if _, err := (&Limits{Cores: cores}).launch(cmd); err != nil {
+		if _, err := (&Limits{Cores: cores}).launch(cmd, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); err != nil {
@@ -195,12 +202,12 @@ func TestLimitFails(t *testing.T) {
 		}
 		defer stdin.Close()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd}
-		_, err = (&Limits{Nice: -20}).launch(cmd)
+		err = (&Limits{Nice: -20}).start(cmd)
 		if cmd.ProcessState == nil || pidfd != -1 {
 			t.Errorf("it was not reaped: %v, pidfd %d", cmd.ProcessState, pidfd)
 		}
 		return err
-	})
+	}, nil)
 	var limit *LimitError
 	if !errors.As(err, &limit) || limit.Limit != "Nice" || !errors.Is(err, os.ErrPermission) {
 		t.Errorf("%v", err)
@@ -211,10 +218,10 @@ func TestLimitFails(t *testing.T) {
 func TestLaunchFails(t *testing.T) {
 	t.Parallel()
 	for _, l := range []*Limits{{}, {NewPrivileges: true}, {Landlock: &Landlock{BestEffort: true}}} {
-		if _, err := l.launch(exec.Command("/is/not/there")); !errors.Is(err, os.ErrNotExist) {
+		if _, err := l.launch(exec.Command("/is/not/there"), nil); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%+v: %v", l, err)
 		}
-		if _, err := l.launch(exec.Command("not-on-the-path-anywhere")); !errors.Is(err, exec.ErrNotFound) {
+		if _, err := l.launch(exec.Command("not-on-the-path-anywhere"), nil); !errors.Is(err, exec.ErrNotFound) {
 			t.Errorf("%+v: %v", l, err)
 		}
 	}

@@ -53,7 +53,7 @@ func (p *Pool) awaitLoad(ctx context.Context, r *Request, file packageFile, dead
 // what a call of the package ends with.
 func (p *Pool) load(e *executor, name string, file packageFile, limit time.Duration, deadline time.Time) error {
 	begin := time.Now()
-	e.line.set(&Request{Package: name})
+	e.line.set(name, "", nil)
 	defer e.line.clear()
 	_, err := e.execute(&Request{Package: name, Task: loadTask, Context: defaultContext, Inputs: noInputs}, PhaseLoad, limit, deadline)
 	var answered *ExecutorError
@@ -64,7 +64,7 @@ func (p *Pool) load(e *executor, name string, file packageFile, limit time.Durat
 	if err == nil {
 		// Also for its peak, which the next look might be too late for.
 		m, _ := e.sampleMemory()
-		size = m.now - e.sharedResident()
+		size = e.own(m)
 	}
 	p.mu.Lock()
 	b := p.loads[name]

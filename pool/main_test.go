@@ -66,6 +66,13 @@ func unused() string {
 type held struct {
 	goroutines int
 	files      int
+	mappings   int // of shared memory
+}
+
+// mappings are how many mappings there are of memory that is shared with executors.
+func mappings() int {
+	text, _ := os.ReadFile("/proc/self/maps")
+	return strings.Count(string(text), "memfd:spider")
 }
 
 func resources() held {
@@ -76,7 +83,7 @@ func resources() held {
 		r.Close()
 		w.Close()
 	}
-	return held{goroutines: runtime.NumGoroutine(), files: len(openFiles())}
+	return held{goroutines: runtime.NumGoroutine(), files: len(openFiles()), mappings: mappings()}
 }
 
 // leaked says what has been added since, "" if nothing. It gives goroutines that
@@ -84,7 +91,7 @@ func resources() held {
 func (before held) leaked() string {
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		goroutines, files, processes := runtime.NumGoroutine(), openFiles(), children()
-		if goroutines <= before.goroutines && len(files) <= before.files && len(processes) == 0 {
+		if goroutines <= before.goroutines && len(files) <= before.files && len(processes) == 0 && mappings() <= before.mappings {
 			return ""
 		}
 		if time.Now().After(deadline) {

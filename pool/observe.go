@@ -17,6 +17,7 @@ const (
 	EventSpawned     EventKind = "spawned"      // an executor has started and answers; Duration: since its start
 	EventSpawnFailed EventKind = "spawn failed" // it did not; Err
 	EventLoaded      EventKind = "loaded"       // an executor has loaded Package; Duration
+	EventLoadFailed  EventKind = "load failed"  // it cannot be loaded; Err. With a Task: that call has ended so; Duration
 	EventStarted     EventKind = "started"      // a call is sent
 	EventFinished    EventKind = "finished"     // it has its answer, perhaps the task's own error: Err; Duration
 	EventSlow        EventKind = "slow"         // a call runs longer than Config.SoftTimeout: Duration
@@ -27,6 +28,9 @@ const (
 )
 
 // Event is one of the things that happen to a pool's executors and calls.
+//
+// A call that has had an executor ends with one of finished, load failed, timed out,
+// canceled and crashed.
 type Event struct {
 	Kind     EventKind
 	Executor int    // its number, from 1
@@ -70,25 +74,24 @@ type StderrLine struct {
 
 // lineContext is the call that lines of stderr belong to at the moment.
 type lineContext struct {
-	mu      sync.Mutex
-	request *Request
+	mu        sync.Mutex
+	pkg, task string
+	context   []byte
 }
 
-func (c *lineContext) set(r *Request) {
+func (c *lineContext) set(pkg, task string, context []byte) {
 	c.mu.Lock()
-	c.request = r
+	c.pkg, c.task, c.context = pkg, task, context
 	c.mu.Unlock()
 }
 
-func (c *lineContext) clear() { c.set(nil) }
+func (c *lineContext) clear() { c.set("", "", nil) }
 
 // line is what the pool does with a line of e's stderr.
 func (p *Pool) line(e *executor, text string) {
 	l := StderrLine{Executor: e.number, Text: text}
 	e.line.mu.Lock()
-	if r := e.line.request; r != nil {
-		l.Package, l.Task, l.Context = r.Package, r.Task, r.Context
-	}
+	l.Package, l.Task, l.Context = e.line.pkg, e.line.task, e.line.context
 	e.line.mu.Unlock()
 	if p.cfg.Stderr != nil {
 		p.cfg.Stderr(l)
@@ -128,6 +131,11 @@ func (p *Pool) observe(e Event) {
 	switch e.Kind {
 	case EventSpawnFailed, EventTimedOut, EventCrashed, EventSlow:
 		level = slog.LevelWarn
+	case EventLoadFailed:
+		if e.Task != "" {
+			return // the caller's
+		}
+		level = slog.LevelWarn
 	case EventStarted, EventFinished:
 		return // calls are the caller's to log
 	}
@@ -147,6 +155,9 @@ func (p *Pool) observe(e Event) {
 	}
 	p.cfg.Logger.LogAttrs(context.Background(), level, "executor "+string(e.Kind), attrs...)
 }
+
+// heard reports whether anybody wants lines of stderr.
+func (p *Pool) heard() bool { return p.cfg.Stderr != nil || p.cfg.Logger != nil }
 
 // watched reports whether anybody wants the events of calls.
 func (p *Pool) watched() bool { return p.cfg.Observer != nil }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 )
 
@@ -39,6 +40,9 @@ type Pool struct {
 	total  int                     // processes in use, in stock or starting; not those being retired
 	lastID int
 
+	retiring  int // processes that have been asked to shut down, and their like
+	recalling int // processes that load packages unasked
+
 	counts Counts
 }
 
@@ -68,11 +72,9 @@ func New(cfg Config) (*Pool, error) {
 		loads:  map[string]*loadBreaker{},
 		live:   map[*executor]struct{}{},
 	}
-	p.packages.dir = dir
+	p.packages.dir, p.packages.directories = dir, cfg.Limits.Landlock != nil
 	p.counts.Recycled = map[string]int64{}
-	p.mu.Lock()
 	p.warm()
-	p.mu.Unlock()
 	p.work.Go(p.watch)
 	return p, nil
 }
@@ -85,6 +87,9 @@ type waiter struct {
 // Execute runs one task: it waits for its turn, sends the request to an executor that
 // has the package loaded, if one is free, and returns what the task answered.
 //
+// A request without a context gets the one that [Call] says, one without inputs is of a
+// task without parameters.
+//
 // When ctx ends, so does the wait; if the task runs already its process is killed
 // with all that it forked. Either gives a *[CanceledError]. The other errors are
 // listed in the package's comment.
@@ -92,17 +97,21 @@ func (p *Pool) Execute(ctx context.Context, r Request) (result Result, err error
 	if r.Context == nil {
 		r.Context = defaultContext
 	}
+	if r.Inputs == nil {
+		r.Inputs = noInputs
+	}
 	if err := p.check(&r); err != nil {
 		p.count(err)
 		return Result{}, err
 	}
-	if err := p.enter(ctx, &r); err != nil {
+	got, file, err := p.enter(ctx, &r)
+	if err != nil {
 		return Result{}, err
 	}
 	var e *executor
 	err = errPanicked // unless execute returns
 	defer func() { p.leave(e, err) }()
-	result, e, err = p.execute(ctx, &r)
+	result, e, err = p.execute(ctx, &r, got, file)
 	return result, err
 }
 
@@ -118,25 +127,36 @@ func (p *Pool) check(r *Request) error {
 	return r.tooLarge(p.cfg.MaxFrame, p.cfg.MaxPayload)
 }
 
-// enter waits for the caller's turn. Who has entered must leave.
-func (p *Pool) enter(ctx context.Context, r *Request) error {
+// enter waits for the caller's turn. Who has entered must leave. If it is its turn at once
+// it also gets an executor for this version of the package, if there is one in stock.
+func (p *Pool) enter(ctx context.Context, r *Request) (*executor, packageFile, error) {
+	// Both take the lock only once. If there is no such package, take says so.
+	file, missing := p.packages.find(r.Package)
+	now := time.Now()
 	p.mu.Lock()
 	switch {
 	case p.closed:
 		p.counts.NotStarted++
 		p.mu.Unlock()
-		return ErrClosed
+		return nil, file, ErrClosed
 	case ctx.Err() != nil:
 		p.counts.Canceled++
 		p.mu.Unlock()
-		return canceled(ctx, r)
+		return nil, file, canceled(ctx, r)
 	case p.free > 0:
 		// Who gives up a turn hands it to the first in the queue, so nobody waits
 		// while one is free.
 		p.free--
 		p.busy++
+		var e *executor
+		if missing == nil {
+			// Without a group it is take's to say why.
+			if g, err := p.groupOf(r.Package, file); err == nil {
+				e = p.fromStock(g, r, file, now)
+			}
+		}
 		p.mu.Unlock()
-		return nil
+		return e, file, nil
 	}
 	w := &waiter{turn: make(chan error, 1)}
 	place := p.queue.PushBack(w)
@@ -147,7 +167,7 @@ func (p *Pool) enter(ctx context.Context, r *Request) error {
 		if err != nil {
 			p.count(err)
 		}
-		return err
+		return nil, file, err
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
@@ -162,21 +182,24 @@ func (p *Pool) enter(ctx context.Context, r *Request) error {
 		p.queue.Remove(place)
 	}
 	p.counts.Canceled++
-	return canceled(ctx, r)
+	return nil, file, canceled(ctx, r)
 }
 
 // leave ends a call: its executor, if it still has one, is for others, and so is its
 // turn.
 func (p *Pool) leave(e *executor, err error) {
+	now := time.Now()
+	counter := p.counts.of(err)
+	answered := err == nil || isAnswer(err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	*outcomeOf(err)(&p.counts)++
+	*counter++
 	if e != nil {
 		e.running = false
-		if err == nil || isAnswer(err) {
+		if answered {
 			e.tasks++
 		}
-		p.giveBack(e)
+		p.giveBack(e, now)
 	}
 	p.pass()
 }
@@ -194,11 +217,14 @@ func (p *Pool) pass() {
 	}
 }
 
-// execute runs a task in its turn. The executor it returns is one that lives on.
-func (p *Pool) execute(ctx context.Context, r *Request) (Result, *executor, error) {
-	e, file, err := p.take(ctx, r)
-	if err != nil {
-		return Result{}, nil, err
+// execute runs a task in its turn, on an executor that it may have got already. The one
+// it returns lives on.
+func (p *Pool) execute(ctx context.Context, r *Request, e *executor, file packageFile) (Result, *executor, error) {
+	if e == nil || !p.fit(e) {
+		var err error
+		if e, file, err = p.take(ctx, r); err != nil {
+			return Result{}, nil, err
+		}
 	}
 	limit := p.cfg.Timeout
 	switch {
@@ -207,14 +233,14 @@ func (p *Pool) execute(ctx context.Context, r *Request) (Result, *executor, erro
 	case r.Timeout < 0:
 		limit = 0
 	}
-	c := call{pool: p, executor: e, request: r, limit: limit}
+	c := call{pool: p, executor: e, limit: limit}
 	returned := false
 	defer func() {
 		if !returned {
 			p.bury(e, c.told, "an observer has panicked in its call")
 		}
 	}()
-	result, err := c.run(ctx, file)
+	result, err := c.run(ctx, r, file)
 	returned = true
 	if !e.gone {
 		return result, e, err
@@ -256,7 +282,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	for e := range p.live {
-		if e.coming {
+		if e.coming || e.recalling != "" {
 			e.Kill(closedReason) // nobody wants it any more
 		}
 	}
@@ -276,6 +302,9 @@ const (
 
 // killedByClose reports whether err is the death of an executor that Close has killed.
 func killedByClose(err error) bool {
+	if spawn := (*SpawnError)(nil); errors.As(err, &spawn) {
+		err = spawn.Err
+	}
 	var crash *CrashError
 	return errors.As(err, &crash) && (crash.Exit.Killed == closedReason || crash.Exit.Killed == killedReason)
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -42,14 +44,14 @@ type ProcessConfig struct {
 	Env []string
 
 	// MaxFrame is the largest request or answer, in bytes. 0: 8 MiB, which is
-	// what every executor takes.
+	// what every executor takes, and the most: for more there is MaxPayload.
 	MaxFrame int
 
 	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
 	// shared memory instead of in a frame: from 8 KiB on, if the executor can (ours
 	// can, and so can packages that are programs). The memory is taken as it is
-	// needed, and given back a second after it was last. 0: MaxFrame. Negative: there
-	// is no shared memory.
+	// needed, and given back a second after it was last. 0: what fits a frame, and
+	// nothing larger. Negative: there is no shared memory.
 	MaxPayload int
 
 	// Spin is how long the calling goroutine, and our executor, look for what the other
@@ -60,14 +62,20 @@ type ProcessConfig struct {
 	Spin time.Duration
 
 	// StderrLines is how many of the last lines of stderr are kept for crash
-	// reports. 0: 32. The first lines of a panic's trace are kept besides.
+	// reports. 0: 32. At most 65,536. The first lines of a panic's trace are kept
+	// besides.
 	StderrLines int
 
 	// OnStderr, if set, gets each line of stderr, without its line end, one at a
 	// time. A line over 64 KiB comes cut. What a task wrote before its answer
-	// comes before Execute returns. Stderr is read whether it is set or not, but
-	// not while OnStderr has not returned, and then Execute waits too: it should
-	// not block.
+	// comes before Execute returns, as far as the call's limit allows. Stderr is read
+	// whether it is set or not, but not while OnStderr has not returned, and then
+	// Execute waits too, to its limit or for ever if it has none: it should not block.
+	//
+	// If it is not set, Execute has one system call less, and nothing tells what was
+	// printed right before an answer from what was printed after it: what looks like a
+	// panic, and was survived, may be taken for the cause if the next call ends in the
+	// same way. A [Pool] looks before each call, and is not mistaken.
 	OnStderr func(line string)
 
 	// Dir is the working directory. "": this process's own.
@@ -126,16 +134,19 @@ type Process struct {
 	request []byte // reused
 	wide    widepipe.Pipes
 
-	shared    *sharedmem.Offer // nil: there is none, or it has been withdrawn
-	sharedEnd func()           // gives it back
-	largeAt   time.Time        // the last call with much in shared memory; zero: none since it was released
-	heard     bool             // it has answered something
+	shared     *sharedmem.Offer // nil: there is none, or it has been withdrawn
+	sharedEnd  func()           // gives it back
+	maxPayload int              // what may be larger than a frame, in it; 0: nothing
+	largeAt    time.Time        // the last call with much in shared memory; zero: none since it was released
+	heard      bool             // it has answered something
 
-	served int       // tasks answered
-	sent   time.Time // the last request
+	served int          // tasks answered
+	sent   time.Time    // the last request
+	limit  atomic.Int64 // of the last call
 	slice  timeslice.Slice
 
 	stderr *tail
+	dead   chan error    // gets what waiting for the process's end came to
 	exited chan struct{} // closed when exit is set and stderr is read
 	exit   Exit
 
@@ -147,10 +158,6 @@ type Process struct {
 	reaped bool   // the pid is no longer ours to signal
 }
 
-// stderrPatience is how long to wait for the next line on stderr, or its end, after
-// the process has ended.
-const stderrPatience = 200 * time.Millisecond
-
 // StartProcess starts an executor, as the leader of its own process group. The
 // error is a *[SpawnError].
 func StartProcess(cfg ProcessConfig) (*Process, error) {
@@ -158,9 +165,13 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if faults := tooMuch(cfg.MaxFrame, cfg.MaxPayload, cfg.StderrLines); len(faults) > 0 {
+		return nil, &SpawnError{Executor: program, Err: &ConfigError{Faults: faults}}
+	}
 	p := &Process{
 		cmd:      exec.Command(program),
 		maxFrame: cfg.MaxFrame,
+		dead:     make(chan error, 1),
 		exited:   make(chan struct{}),
 		stderr:   newTail(cfg.StderrLines, cfg.OnStderr),
 		in:       requests{fd: -1},
@@ -181,8 +192,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	p.limits = cfg.Limits
 	p.out.spin = spin.New(cfg.Spin)
 	p.offer(cfg.MaxPayload)
-	stderr, err := p.start()
-	if err != nil {
+	if err := p.start(); err != nil {
 		p.sharedEnd()
 		return nil, &SpawnError{Executor: program, Err: err}
 	}
@@ -192,12 +202,14 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	if own, ok := memoryOf(os.Getpid()); ok {
 		p.parentPeak = own.peak
 	}
+	p.out.stuck = p.overdue
 	p.frames = protocol.NewReader(&p.out, p.maxFrame)
-	go p.wait(stderr)
+	go p.stderr.drain()
+	go p.wait()
 	return p, nil
 }
 
-func (p *Process) start() (stderr *os.File, err error) {
+func (p *Process) start() (err error) {
 	var theirs, ours []*os.File
 	defer func() {
 		for _, f := range theirs {
@@ -218,54 +230,59 @@ func (p *Process) start() (stderr *os.File, err error) {
 	}
 	var in, out [2]int
 	if err := unix.Pipe2(in[:], unix.O_CLOEXEC); err != nil {
-		return nil, os.NewSyscallError("pipe2", err)
+		return os.NewSyscallError("pipe2", err)
 	}
 	p.in.fd, p.cmd.Stdin = in[1], their(in[0], "stdin")
 	if err := unix.SetNonblock(p.in.fd, true); err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
+		return os.NewSyscallError("fcntl", err)
 	}
 	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
-		return nil, os.NewSyscallError("pipe2", err)
+		return os.NewSyscallError("pipe2", err)
 	}
 	p.out.fd, p.cmd.Stdout = out[0], their(out[1], "stdout")
 	stderr, theirErr, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ours, theirs = append(ours, stderr), append(theirs, theirErr)
 	p.cmd.Stderr = theirErr
 	if err := p.stderr.open(stderr); err != nil {
-		return nil, err
+		return err
 	}
 
 	if p.shared != nil {
 		p.cmd.ExtraFiles = []*os.File{p.shared.File()}
 		p.cmd.Env = append(p.cmd.Environ(), sharedmem.Env+"=3")
+	} else {
+		// What this process may have been offered itself is not for others.
+		p.cmd.Env = slices.DeleteFunc(p.cmd.Environ(), func(assignment string) bool {
+			return strings.HasPrefix(assignment, sharedmem.Env+"=")
+		})
 	}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd}
-	if p.cgroup, err = p.limits.launch(p.cmd); err != nil {
-		return nil, err
+	// The thread that forks lives as long as the process does, since it waits for it. So
+	// the signal of its death comes when this program has ended, and never earlier.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd, Pdeathsig: syscall.SIGKILL}
+	if p.cgroup, err = p.limits.launch(p.cmd, p.await); err != nil {
+		return err
 	}
 	p.in.process = p.pidfd
-	return stderr, nil
+	return nil
 }
 
-// wait is the one goroutine that waits for the process. It ends what the process
-// leaves behind, while the zombie still holds the group's number.
-func (p *Process) wait(stderr *os.File) {
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		defer stderr.Close()
-		p.stderr.drain()
-	}()
-	var err error
+// await waits for the process to be a zombie, on the thread that has started it.
+func (p *Process) await() {
 	for {
-		err = unix.Waitid(unix.P_PID, p.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err != unix.EINTR {
-			break
+		if err := unix.Waitid(unix.P_PID, p.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+			p.dead <- err
+			return
 		}
 	}
+}
+
+// wait sees to what is to be done when the process has ended. It ends what the process
+// leaves behind, while the zombie still holds the group's number.
+func (p *Process) wait() {
+	err := <-p.dead
 	p.mu.Lock()
 	if err == nil {
 		p.killGroup()
@@ -281,34 +298,12 @@ func (p *Process) wait(stderr *os.File) {
 	p.exit.OutOfCPU = p.exit.Killed == "" && p.limits.cpuUsedUp(p.cmd.ProcessState)
 	p.cgroup.remove()
 
-	p.awaitStderr(drained)
-	// It does not wait for OnStderr, as Close would.
-	_ = stderr.SetReadDeadline(time.Now())
-	close(p.exited)
-}
-
-// awaitStderr waits until all that the process wrote to stderr has been read and
-// observed. It stops waiting when nothing has come of it for a while, since
-// something the process forked may hold the pipe, or after a few seconds, since
-// that may even write to it. Left to itself, the reader then ends when OnStderr
-// returns.
-func (p *Process) awaitStderr(drained <-chan struct{}) {
-	over := time.After(closedPipePatience)
-	seen := p.stderr.count()
-	for {
-		select {
-		case <-drained:
-			return
-		case <-over:
-			return
-		case <-time.After(stderrPatience):
-			now := p.stderr.count()
-			if now == seen {
-				return
-			}
-			seen = now
-		}
+	patience := endPatience
+	if left := p.out.untilDeadline(); left > 0 {
+		patience = min(patience, left)
 	}
+	p.stderr.finish(patience)
+	close(p.exited)
 }
 
 func exitOf(pid int, state *os.ProcessState, killed string) Exit {
@@ -351,8 +346,9 @@ func (p *Process) Program() string { return p.cmd.Path }
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Exited is closed when the process has ended, its process group is gone, and all
-// that it wrote to stderr has been read (unless OnStderr, or something it forked
-// and that holds the pipe, keeps that waiting: then after 200 ms without a line).
+// that it wrote to stderr has been read and handed on. OnStderr has 5 s for its last
+// lines, or 200 ms if the process was killed or the deadline is over; of what is more it
+// gets the number of lines.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
 // Wait waits for the process's end and returns how it ended.
@@ -366,14 +362,38 @@ func (p *Process) Wait() Exit {
 func (p *Process) Kill(reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.killed == "" && !p.reaped {
+	p.stderr.hurry()
+	if p.reaped {
+		return
+	}
+	if p.killed == "" {
 		p.killed = reason
+		p.sampleMemory() // for the report: its end leaves nothing to look at
 	}
 	p.killGroup()
 }
 
 // StderrTail returns the last lines of the process's stderr so far.
-func (p *Process) StderrTail() []string { return p.stderr.lines() }
+func (p *Process) StderrTail() []string {
+	p.stderr.glance()
+	return p.stderr.lines()
+}
+
+// unread says, before a request is sent, what the process has said that nobody asked for,
+// in the events of poll; 0: nothing, and it lives and reads. In the same system call it
+// looks at stderr, and keeps what there is where nobody listens.
+func (p *Process) unread() int16 {
+	polled := [3]unix.PollFd{
+		{},                  // stdout
+		{Fd: p.in.number()}, // that nobody reads it is always told
+		{Fd: p.stderr.number(), Events: unix.POLLIN},
+	}
+	events := p.out.unread(&polled)
+	if polled[2].Revents != 0 {
+		p.stderr.glance()
+	}
+	return events | polled[1].Revents
+}
 
 // SetDeadline ends, at t, a Send or Receive that comes after it, with an error that
 // is [os.ErrDeadlineExceeded], and after which the process can only be killed. The zero
@@ -498,6 +518,7 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 
 // execute is Execute with its limit as a moment; phase is for reports.
 func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline time.Time) (Result, error) {
+	p.limit.Store(int64(limit))
 	result, err := p.exchange(r, deadline)
 	p.slice.Yield(timeslice.Now())
 	if err == nil || isAnswer(err) {
@@ -509,9 +530,11 @@ func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline
 		}
 	}
 	if err == nil || lives(err) {
-		// What it wrote to stderr before the answer has to be read, since the
+		// What it wrote to stderr before the answer has to be handed on, since the
 		// two pipes have no order of their own.
-		p.stderr.catchUp()
+		if p.stderr.observe != nil {
+			p.stderr.catchUp(deadline)
+		}
 		return result, err
 	}
 	return result, p.failed(r, phase, limit, err)
@@ -566,7 +589,7 @@ func (p *Process) failed(r *Request, phase Phase, limit time.Duration, err error
 	ran := time.Since(p.sent)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		reason := "no answer within " + limit.String()
+		reason := noAnswer(limit)
 		p.Kill(reason)
 		if exit := p.Wait(); exit.Killed != reason {
 			// It ended between the deadline and the kill.
@@ -577,7 +600,7 @@ func (p *Process) failed(r *Request, phase Phase, limit time.Duration, err error
 		// The pipe is closed, so the process is about to end; unless a task
 		// closed it.
 		patience := closedPipePatience
-		if limit > 0 {
+		if limit > 0 && limit-ran < patience {
 			patience = min(patience, max(limit-ran, 0)+stderrPatience)
 		}
 		select {
@@ -592,14 +615,20 @@ func (p *Process) failed(r *Request, phase Phase, limit time.Duration, err error
 	return &CrashError{p.report(r, phase, ran, errors.Is(err, syscall.EPIPE))}
 }
 
+func noAnswer(limit time.Duration) string { return "no answer within " + limit.String() }
+
+// overdue kills the process when its call has had its time.
+func (p *Process) overdue() { p.Kill(noAnswer(time.Duration(p.limit.Load()))) }
+
 // report waits for the process's end and tells what is known of it. unread says that
 // it did not read the request.
 func (p *Process) report(r *Request, phase Phase, ran time.Duration, unread bool) Report {
 	report := Report{
 		Package: r.Package, Task: r.Task, Phase: phase, Program: p.Program(),
 		Exit: p.Wait(), Ran: ran, Served: p.served,
-		PeakRSS: p.peakRSS(), Core: p.corePath(),
+		Core: p.corePath(),
 	}
+	report.PeakRSS, report.PeakRSSAtLeast = p.peakRSS()
 	report.Panic, report.Stderr = p.stderr.report(report.Exit, unread)
 	if phase == PhaseRun {
 		if context, err := tdl.DecodeContext(r.Context); err == nil {
@@ -623,10 +652,11 @@ const shutdownPatience = 2 * time.Second
 // Shutdown asks the process to end, waits until it has, and returns how. A
 // process that does not end within two seconds is killed.
 func (p *Process) Shutdown() Exit {
-	p.in.tryWrite(protocol.AppendShutdown(nil), time.Now().Add(shutdownPatience))
+	deadline := time.Now().Add(shutdownPatience)
+	p.in.tryWrite(protocol.AppendShutdown(nil), deadline)
 	select {
 	case <-p.exited:
-	case <-time.After(shutdownPatience):
+	case <-time.After(time.Until(deadline)):
 		p.Kill("it did not end within " + shutdownPatience.String() + " of being asked to")
 	}
 	return p.Wait()

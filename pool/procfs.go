@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// memory is a process's resident memory in bytes: now, and at its largest.
-type memory struct{ now, peak int64 }
+// memory is a process's resident memory in bytes: now, at its largest, and what of it is
+// shared memory.
+type memory struct{ now, peak, shared int64 }
 
 // memoryOf reads it from /proc; ok is false for a process that has ended.
 func memoryOf(pid int) (m memory, ok bool) {
@@ -21,6 +22,7 @@ func memoryOf(pid int) (m memory, ok bool) {
 	}
 	m.peak, ok = statusField(text, "\nVmHWM:")
 	m.now, _ = statusField(text, "\nVmRSS:")
+	m.shared, _ = statusField(text, "\nRssShmem:")
 	return m, ok
 }
 
@@ -56,15 +58,17 @@ func (p *Process) notePeak(bytes int64) {
 // peakRSS is the largest resident memory that is known of the process, which has
 // ended. What the kernel reports at the end counts only if it is more than this
 // process's own: a child begins with its parent's.
-func (p *Process) peakRSS() int64 {
+func (p *Process) peakRSS() (bytes int64, atLeast bool) {
+	atLeast = true
 	if state := p.cmd.ProcessState; state != nil {
 		if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
 			if reported := usage.Maxrss << 10; reported > p.parentPeak {
 				p.notePeak(reported)
+				atLeast = false
 			}
 		}
 	}
-	return p.peak.Load()
+	return p.peak.Load(), atLeast && p.exit.Killed == ""
 }
 
 // corePath says where the core dump of the process is, which has ended: the path, if
@@ -121,6 +125,9 @@ func findCore(pattern string, usesPID bool, dir, program string, pid int, signal
 	path := b.String()
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
 	}
 	if found, err := filepath.Glob(path); err == nil && len(found) > 0 {
 		return found[len(found)-1]

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -80,17 +79,18 @@ func assigned(env []string, name string) (value string) {
 	return value
 }
 
-// executable says what keeps a file from being started, also through a link.
+// executable says what keeps a file from being started, also through a link. What a
+// [Pool] takes for a program is the same.
 func executable(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
+	file, err := locate(path).stat()
+	switch {
+	case err != nil:
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	case file.program:
+		return nil
 	}
-	if !info.Mode().IsRegular() {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return &os.PathError{Op: "start", Path: path, Err: errors.New("not a regular file")}
 	}
-	if _, err := exec.LookPath(path); err != nil {
-		return &os.PathError{Op: "start", Path: path, Err: syscall.EACCES}
-	}
-	return nil
+	return &os.PathError{Op: "start", Path: path, Err: syscall.EACCES}
 }

@@ -19,6 +19,13 @@ type requests struct {
 	polled   [2]unix.PollFd
 }
 
+// number is the descriptor, for poll; -1 when closed.
+func (p *requests) number() int32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int32(p.fd)
+}
+
 // setDeadline is for the Write after it.
 func (p *requests) setDeadline(t time.Time) error {
 	p.mu.Lock()

@@ -18,45 +18,66 @@ import (
 )
 
 // onThrowawayThread runs f on a thread that ends with it, so that f may restrict the
-// thread: what it forks inherits that, and nothing else of this program does. The
-// runtime ends the thread of a goroutine that exits locked to it, and never clones a
-// new thread from one that is locked (newm in its proc.go).
+// thread: what it forks inherits that, and nothing else of this program does. If f
+// returns nil, then is run there too, unless it is nil, and nobody waits for that. The
+// runtime ends the thread of a goroutine that exits locked to it, and never clones a new
+// thread from one that is locked (newm in its proc.go).
 //
-// Of the calling thread's own attributes only the processors it may run on are kept.
-// SysProcAttr.Pdeathsig would follow the thread, so f must not use it.
-func onThrowawayThread(f func() error) error {
-	var cpus unix.CPUSet
-	haveCPUs := unix.SchedGetaffinity(0, &cpus) == nil
+// Of the calling thread's own attributes only the processors it may run on are kept. A
+// process that f starts with a SysProcAttr.Pdeathsig gets it when the thread ends, so then
+// must not return before the process has ended.
+func onThrowawayThread(f func() error, then func()) error {
+	var cpus *unix.CPUSet
+	if own := new(unix.CPUSet); unix.SchedGetaffinity(0, own) == nil {
+		cpus = own
+	}
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// The main thread cannot end: the runtime would park it for ever,
-			// restricted. While this goroutine holds it, the next gets another.
-			err := onThrowawayThread(f)
-			runtime.UnlockOSThread()
-			done <- err
-			return
+	go throwaway(cpus, func() {
+		err := f()
+		done <- err
+		if err == nil && then != nil {
+			then()
 		}
-		if haveCPUs {
-			var own unix.CPUSet
-			if unix.SchedGetaffinity(0, &own) == nil && own != cpus {
-				// A failure is a change of the process's cpuset meanwhile.
-				_ = unix.SchedSetaffinity(0, &cpus)
-			}
-		}
-		done <- f()
-	}()
+	})
 	return <-done
 }
 
+// throwaway runs f on the thread of the goroutine it is called on, which ends.
+func throwaway(cpus *unix.CPUSet, f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// The main thread cannot end: the runtime would park it for ever, restricted.
+		// While this goroutine holds it, the next gets another.
+		begun := make(chan struct{})
+		go throwaway(cpus, func() {
+			close(begun)
+			f()
+		})
+		<-begun
+		runtime.UnlockOSThread()
+		return
+	}
+	if cpus != nil {
+		var own unix.CPUSet
+		if unix.SchedGetaffinity(0, &own) == nil && own != *cpus {
+			// A failure is a change of the process's cpuset meanwhile.
+			_ = unix.SchedSetaffinity(0, cpus)
+		}
+	}
+	f()
+}
+
 // Landlock puts all files out of an executor's reach but those that are listed, and
-// what programs need to start: the executor itself, the package directory, the
-// directories of shared libraries (/lib, /usr/lib, /usr/local/lib and the like), the
+// what programs need to start: the executor itself (and a script's interpreter, though
+// not what that opens), the package directory, the directories of shared libraries (/lib, /usr/lib, /usr/local/lib and the like), the
 // time zones, and /dev/null, /dev/zero, /dev/random and /dev/urandom. Access to
 // others fails with EACCES. The executor and what tasks start can also send signals
 // to each other only, where the kernel supports that (Linux 6.12), and trace nobody
 // else.
+//
+// The files are those that are there when the executor starts. A directory that is put in
+// the place of one that is listed is out of its reach; for the package directory a pool
+// then starts another executor.
 //
 // It is about opening, listing, making, removing and executing. What tasks get by
 // their request stays theirs: stdin, stdout, stderr and the working directory's
@@ -216,13 +237,11 @@ func (l *Landlock) ruleset(cmd *exec.Cmd) (r *rules, err error) {
 	for _, a := range always {
 		optional(a.path, a.access)
 	}
-	program := within(cmd.Dir, cmd.Path)
-	optional(program, readable)
-	if loader := interpreter(program); loader != "" {
-		optional(loader, readable)
+	for _, file := range startsWith(within(cmd.Dir, cmd.Path)) {
+		optional(file, readable)
 	}
-	if dir := assigned(cmd.Environ(), envPackageDir); dir != "" {
-		optional(within(cmd.Dir, dir), readable)
+	if dir := packagesOf(cmd); dir != "" {
+		optional(dir, readable)
 	}
 	for _, path := range l.ReadOnly {
 		err = errors.Join(err, r.allow(path, readable))
@@ -281,12 +300,64 @@ func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR)
 }
 
+// packagesOf is where a program that is about to be started will look for packages, "" if
+// it is not told.
+func packagesOf(cmd *exec.Cmd) string {
+	dir := assigned(cmd.Environ(), envPackageDir)
+	if dir == "" {
+		return ""
+	}
+	return within(cmd.Dir, dir)
+}
+
 // within is a path as a process sees it that works in dir.
 func within(dir, path string) string {
 	if dir == "" || filepath.IsAbs(path) {
 		return path
 	}
 	return filepath.Join(dir, path)
+}
+
+// startsWith lists what the kernel opens to start a program: itself, the interpreter if
+// it is a script, which may be a script too, and the dynamic loader.
+func startsWith(program string) (files []string) {
+	const scripts = 5 // the kernel follows no more
+	for range scripts {
+		files = append(files, program)
+		next := scriptInterpreter(program)
+		if next == "" {
+			break
+		}
+		program = next
+	}
+	if loader := interpreter(program); loader != "" {
+		files = append(files, loader)
+	}
+	return files
+}
+
+// scriptInterpreter is the program that the first line of a script names, "" if it is no
+// script.
+func scriptInterpreter(path string) string {
+	// Not what is no regular file: to open it might wait.
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	begin := make([]byte, 256) // as the kernel does
+	n, _ := io.ReadFull(f, begin)
+	line, script := strings.CutPrefix(string(begin[:n]), "#!")
+	if !script {
+		return ""
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	name, _, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
+	name, _, _ = strings.Cut(name, "\t")
+	return name
 }
 
 // interpreter is the dynamic loader that an ELF program names, "" if it names none.

@@ -24,7 +24,13 @@ func (p *Process) offer(maxPayload int) {
 		return
 	}
 	if maxPayload == 0 {
-		maxPayload = p.maxFrame
+		// Exactly the answers that fit a frame, so that it makes no difference.
+		maxPayload = p.maxFrame - protocol.ResponseSize(0)
+	} else {
+		p.maxPayload = maxPayload
+	}
+	if maxPayload < sharedmem.Worthwhile {
+		return
 	}
 	if offer, err := sharedmem.NewOffer(maxPayload); err == nil {
 		p.shared, p.sharedEnd = offer, offer.Close
@@ -39,30 +45,29 @@ func (p *Process) maxShared() int {
 	return p.shared.Max()
 }
 
-// tooLarge says that a request fits neither a frame nor, without its inputs, a frame and
-// with them the shared memory, which is that large.
-func (r *Request) tooLarge(maxFrame, maxShared int) error {
+// tooLarge says that a request fits no frame, and that its inputs are larger than is
+// allowed outside of one, or what is left does not fit. Its error is a *[TooLargeError].
+func (r *Request) tooLarge(maxFrame, maxPayload int) error {
 	size := protocol.ExecuteSize(len(r.Package), len(r.Task), len(r.Context), len(r.Inputs))
 	if protocol.CheckFrame(size, maxFrame) == nil {
 		return nil
 	}
-	if len(r.Inputs) <= maxShared && protocol.CheckFrame(size-len(r.Inputs), maxFrame) == nil {
+	if len(r.Inputs) <= maxPayload && protocol.CheckFrame(size-len(r.Inputs), maxFrame) == nil {
 		return nil
 	}
-	return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: max(maxFrame, maxShared)}
+	return &TooLargeError{Package: r.Package, Task: r.Task, Size: size, Limit: max(maxFrame, maxPayload)}
 }
 
 // share puts the inputs into shared memory, if that is worth it and both sides can. The
 // error is a *[TooLargeError].
 func (p *Process) share(r *Request) (inMemory bool, err error) {
-	maxShared := 0
-	if len(r.Inputs) >= sharedmem.Worthwhile && p.shared != nil && p.shared.Taken() {
-		maxShared = p.shared.Max()
+	if len(r.Inputs) < sharedmem.Worthwhile || p.shared == nil || !p.shared.Taken() {
+		return false, r.tooLarge(p.maxFrame, 0)
 	}
-	if err := r.tooLarge(p.maxFrame, maxShared); err != nil {
+	if err := r.tooLarge(p.maxFrame, p.maxPayload); err != nil {
 		return false, err
 	}
-	if maxShared == 0 || len(r.Inputs) > maxShared {
+	if len(r.Inputs) > p.shared.Max() {
 		return false, nil
 	}
 	if err := p.shared.CopyIn(r.Inputs); err != nil {
@@ -102,10 +107,11 @@ func (p *Process) releaseShared() {
 	}
 }
 
-// sharedResident is how much of the process's resident memory is payloads, in bytes.
-func (p *Process) sharedResident() int64 {
+// own is a process's resident memory without the payloads in it, in bytes. It does not
+// believe that there are more than the kernel says it shares.
+func (p *Process) own(m memory) int64 {
 	if p.shared == nil {
-		return 0
+		return m.now
 	}
-	return p.shared.Resident()
+	return m.now - min(m.shared, p.shared.Resident())
 }

@@ -582,8 +582,24 @@ func outcomeName(err error) string {
 	return "unknown"
 }
 
+// lost is what became of the process that err is about, also if it was not the call's.
+func lost(err error) error {
+	var (
+		spawn  *pool.SpawnError
+		broken *pool.BreakerError
+	)
+	if errors.As(err, &broken) {
+		err = broken.Err
+	}
+	if errors.As(err, &spawn) {
+		err = spawn.Err
+	}
+	return err
+}
+
 // excused reports whether what was done to the process explains err.
 func (c *turmoil) excused(err error) bool {
+	err = lost(err)
 	var crash *pool.CrashError
 	var timeout *pool.TimeoutError
 	switch {
@@ -649,7 +665,7 @@ func fails(kind pool.ErrorKind) judge {
 // diesLoading allows for its breaker, which must be about a death of its own.
 func diesLoading(_ *turmoil, _ []byte, _ pool.Result, err error) bool {
 	var crash *pool.CrashError
-	return errors.As(err, &crash) && crash.Exit.Signal == syscall.SIGSEGV && crash.Phase == pool.PhaseLoad
+	return errors.As(lost(err), &crash) && crash.Exit.Signal == syscall.SIGSEGV && crash.Phase == pool.PhaseLoad
 }
 
 // noting notes the process that answered its number: it will be no good for others,

@@ -13,7 +13,7 @@ const (
 	RecycledAge     = "age"     // Config.MaxAge
 	RecycledGrowth  = "growth"  // Config.MaxGrowth
 	RecycledChanged = "changed" // a package's file was replaced, or its program removed
-	RecycledRoom    = "room"    // another package's own program needs the room
+	RecycledRoom    = "room"    // another program's executors need the room
 	RecycledUnsure  = "unsure"  // as it answered, its call was canceled or had sent it the soft signal; or an Observer panicked
 	RecycledClosed  = "closed"  // the pool was closed
 )
@@ -54,10 +54,10 @@ type ExecutorStats struct {
 	PID      int
 	Program  string
 	Started  time.Time
-	State    string // "running" a call or coming up, "idle", or "ending"
-	Package  string // what it runs
+	State    string // "running" a call, coming up or loading unasked, "idle", or "ending"
+	Package  string // what it runs or loads
 	Task     string
-	Since    time.Time // since when it is in that state; zero if coming up or ending
+	Since    time.Time // since when it is in that state; zero if it is unasked, or ending
 	Loaded   []string  // packages
 	Tasks    int       // calls that it has answered
 	PeakRSS  int64     // bytes, as of the last look; at most a second old
@@ -82,6 +82,8 @@ func (p *Pool) Stats() Stats {
 			x.State = "ending"
 		case e.running:
 			x.Since, x.Package, x.Task = e.since, e.pkg, e.task
+		case e.recalling != "":
+			x.Package = e.recalling
 		case slices.Contains(e.group.stock, e):
 			x.State, x.Since = "idle", e.idle
 		}
@@ -91,12 +93,10 @@ func (p *Pool) Stats() Stats {
 	return s
 }
 
-// outcome is how a call ended, for the counts.
-type outcome func(*Counts) *int64
-
-func outcomeOf(err error) outcome {
+// of is the counter of the calls that ended with err.
+func (c *Counts) of(err error) *int64 {
 	if err == nil {
-		return func(c *Counts) *int64 { return &c.Succeeded }
+		return &c.Succeeded
 	}
 	var (
 		answered *ExecutorError
@@ -107,21 +107,21 @@ func outcomeOf(err error) outcome {
 	)
 	switch {
 	case isCanceled(err):
-		return func(c *Counts) *int64 { return &c.Canceled }
+		return &c.Canceled
 	case isNotStarted(err):
-		return func(c *Counts) *int64 { return &c.NotStarted }
+		return &c.NotStarted
 	case errors.As(err, &answered):
-		return func(c *Counts) *int64 { return &c.Failed }
+		return &c.Failed
 	case errors.As(err, &timeout):
-		return func(c *Counts) *int64 { return &c.TimedOut }
+		return &c.TimedOut
 	case errors.As(err, &protocol):
-		return func(c *Counts) *int64 { return &c.ProtocolErrors }
+		return &c.ProtocolErrors
 	case errors.As(err, &tooLarge):
-		return func(c *Counts) *int64 { return &c.TooLarge }
+		return &c.TooLarge
 	case errors.As(err, &crash):
-		return func(c *Counts) *int64 { return &c.Crashed }
+		return &c.Crashed
 	}
-	return func(c *Counts) *int64 { return &c.NotStarted }
+	return &c.NotStarted
 }
 
 // isCanceled comes before all others, one of which may be the cause.
@@ -141,7 +141,8 @@ func isNotStarted(err error) bool {
 
 // count counts a call that ended with err before it had a turn.
 func (p *Pool) count(err error) {
+	counter := p.counts.of(err)
 	p.mu.Lock()
-	*outcomeOf(err)(&p.counts)++
+	*counter++
 	p.mu.Unlock()
 }

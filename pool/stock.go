@@ -15,11 +15,22 @@ type group struct {
 	program string
 	pkg     string // "" for all that are libraries
 	stock   []*executor
-	wanting list.List // of chan started: callers who wait for an executor to start
-	pending int       // being started; never fewer than wanting
+	wanting list.List // of chan started: callers who wait for an executor
+	pending int       // being started
 	breaker breaker
 	retry   *time.Timer // of the next attempt to fill the stock, after a death
+	called  time.Time   // when a call was last its
+
+	recent    []string    // packages called last, the last first; at most recentPackages
+	recalling []*executor // that load some of those unasked
 }
+
+// inUse reports whether it was called lately.
+func (g *group) inUse(now time.Time) bool { return now.Sub(g.called) < useLasts }
+
+// useLasts is how long a program counts as in use after a call. Of those that are in use
+// none loses its executors to another one's spares, so that none is started at each call.
+const useLasts = 10 * time.Second
 
 // take takes an executor out of stock.
 func (g *group) take(i int) *executor {
@@ -66,20 +77,32 @@ func (p *Pool) groupOf(name string, file packageFile) (*group, error) {
 	return g, nil
 }
 
-// warm starts the first spares. p.mu is held.
+// warm starts the first spares.
 func (p *Pool) warm() {
 	if p.cfg.Executor != "" {
-		if g, err := p.groupOf("", packageFile{}); err == nil {
-			p.refill(g)
-		}
+		p.warmOne("", packageFile{})
 	}
 	for _, name := range p.cfg.Preload {
-		if file, err := p.packages.find(name); err == nil && file.program {
-			if g, err := p.groupOf(name, file); err == nil {
-				p.refill(g)
-			}
+		file, err := p.packages.find(name)
+		if err == nil && (file.program || p.cfg.Executor == "") {
+			err = p.warmOne(name, file)
+		}
+		if err != nil && p.cfg.Executor == "" {
+			// Else each executor says so.
+			p.observe(Event{Kind: EventLoadFailed, Package: name, Err: err})
 		}
 	}
+}
+
+// warmOne starts the first spares for a package.
+func (p *Pool) warmOne(name string, file packageFile) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, err := p.groupOf(name, file)
+	if err == nil {
+		p.refill(g)
+	}
+	return err
 }
 
 // take gets an executor for a call of this package, as it is staged now: one from stock
@@ -101,9 +124,39 @@ func (p *Pool) take(ctx context.Context, r *Request) (*executor, packageFile, er
 	}
 }
 
+// fit reports whether an executor that was taken out of stock can be used; else it is
+// given up.
+func (p *Pool) fit(e *executor) bool {
+	why := e.unfit()
+	if why == nil {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.abandon(e, why)
+	return false
+}
+
+// fromStock takes an executor out of stock for a call, nil if there is none for it. p.mu
+// is held.
+func (p *Pool) fromStock(g *group, r *Request, file packageFile, now time.Time) *executor {
+	g.called = now
+	e := p.pick(g, r.Package, file)
+	if e == nil {
+		return nil
+	}
+	if _, loaded := e.loaded[r.Package]; loaded {
+		g.note(r.Package)
+	}
+	e.runs(r, now)
+	p.refill(g)
+	return e
+}
+
 // takeFor is take for one version of the package. It returns nothing if it has waited, or
 // what it got is of no use: by then the package may be another.
 func (p *Pool) takeFor(ctx context.Context, r *Request, file packageFile) (*executor, error) {
+	now := time.Now()
 	p.mu.Lock()
 	if p.killed {
 		p.mu.Unlock()
@@ -114,19 +167,16 @@ func (p *Pool) takeFor(ctx context.Context, r *Request, file packageFile) (*exec
 		p.mu.Unlock()
 		return nil, err
 	}
-	if e := p.pick(g, r.Package, file); e != nil {
-		e.runs(r)
-		p.refill(g)
+	if e := p.fromStock(g, r, file, now); e != nil {
 		p.mu.Unlock()
-		if why := e.unfit(); why != nil {
-			p.mu.Lock()
-			p.abandon(e, why)
-			p.mu.Unlock()
-			return nil, nil
+		if p.fit(e) {
+			return e, nil
 		}
-		return e, nil
+		return nil, nil
 	}
-	if wait, refused := g.breaker.wait(time.Now()); wait > 0 {
+	wait, refused := g.breaker.wait(now)
+	// Who waits has one that is coming, or that loads unasked, for each of those before it.
+	if wait > 0 && len(g.recalling) <= g.wanting.Len() {
 		broken := &BreakerError{Package: g.pkg, Deaths: g.breaker.deaths, Until: g.breaker.until, Err: g.breaker.last}
 		p.mu.Unlock()
 		if refused {
@@ -139,7 +189,8 @@ func (p *Pool) takeFor(ctx context.Context, r *Request, file packageFile) (*exec
 	}
 	turn := make(chan started, 1)
 	place := g.wanting.PushBack(turn)
-	if g.pending < g.wanting.Len() {
+	// One that loads this very package will have done so before a new one has.
+	if wait == 0 && g.pending+g.loading(r.Package) < g.wanting.Len() {
 		if p.total >= p.processes() {
 			p.evict(g)
 		}
@@ -156,7 +207,7 @@ func (p *Pool) takeFor(ctx context.Context, r *Request, file packageFile) (*exec
 		select {
 		case s := <-turn:
 			if s.err == nil {
-				p.giveBack(s.executor)
+				p.giveBack(s.executor, time.Now())
 			}
 		default:
 			g.wanting.Remove(place)
@@ -173,52 +224,54 @@ func (p *Pool) takeFor(ctx context.Context, r *Request, file packageFile) (*exec
 	why := e.unfit()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case e.outdated(r.Package, file):
-		p.retire(e, RecycledChanged, replaced(r.Package))
-	case why != nil && e.tasks > 0: // else the call tells, or this might go on for ever
-		p.abandon(e, why)
-	default:
-		e.runs(r)
-		return e, nil
+	if reason := e.outdated(r.Package, file); reason != "" {
+		p.retire(e, RecycledChanged, reason)
+		return nil, nil
 	}
-	return nil, nil
+	if why != nil && e.tasks > 0 { // else the call tells, or this might go on for ever
+		p.abandon(e, why)
+		return nil, nil
+	}
+	e.runs(r, time.Now())
+	return e, nil
 }
 
-func replaced(name string) string { return "package " + name + " has been replaced" }
-
-// pick takes the best executor out of stock, and retires those that have an older
+// pick takes the best executor out of stock, and retires those that cannot run this
 // version of the package. Nil if there is none. p.mu is held.
 func (p *Pool) pick(g *group, name string, file packageFile) *executor {
-	for i := len(g.stock) - 1; i >= 0; i-- {
-		if g.stock[i].outdated(name, file) {
-			p.retire(g.take(i), RecycledChanged, replaced(name))
-		}
-	}
 	// The one that was used last has its memory in the caches: the end of the stock.
 	best, bestRank := -1, 0
-	for i, e := range g.stock {
+	for i := len(g.stock) - 1; i >= 0; i-- {
+		e := g.stock[i]
+		if reason := e.outdated(name, file); reason != "" {
+			p.retire(g.take(i), RecycledChanged, reason)
+			best-- // if there is one, it is behind
+			continue
+		}
 		rank := 1 + max(0, 1000-len(e.loaded))
 		if _, ok := e.loaded[name]; ok {
 			rank += 10_000
+			if e.tasks > 0 {
+				rank += 5_000 // spares stay spares
+			}
 		}
 		if e.due == "" {
 			rank += 100_000
 		}
-		if rank >= bestRank {
+		if rank > bestRank {
 			best, bestRank = i, rank
 		}
 	}
-	if best < 0 {
+	if bestRank == 0 {
 		return nil
 	}
 	return g.take(best)
 }
 
 // giveBack makes an executor that lives available to others. p.mu is held.
-func (p *Pool) giveBack(e *executor) {
-	p.mark(e, time.Now())
-	p.offer(e)
+func (p *Pool) giveBack(e *executor, now time.Time) {
+	p.mark(e, now)
+	p.offer(e, now)
 }
 
 // mark notes that an executor is to retire for what it has done, or its age. p.mu is
@@ -234,7 +287,7 @@ func (p *Pool) mark(e *executor, now time.Time) {
 }
 
 // offer puts an executor in stock, or gives it to a caller who waits. p.mu is held.
-func (p *Pool) offer(e *executor) {
+func (p *Pool) offer(e *executor, now time.Time) {
 	g := e.group
 	if first := g.wanting.Front(); first != nil {
 		g.wanting.Remove(first).(chan started) <- started{executor: e}
@@ -248,7 +301,7 @@ func (p *Pool) offer(e *executor) {
 		return
 	default:
 	}
-	e.idle = time.Now()
+	e.idle = now
 	g.stock = append(g.stock, e)
 	if p.closed {
 		p.emptyStock()
@@ -259,6 +312,9 @@ func (p *Pool) offer(e *executor) {
 		p.evict(g) // callers that gave up have left more than there should be
 	}
 	p.refill(g)
+	if e.tasks == 0 {
+		p.recall(g)
+	}
 }
 
 // surplus is how many processes there are more than there should be, not counting those
@@ -299,7 +355,11 @@ func (p *Pool) refill(g *group) {
 	if p.closed {
 		return
 	}
-	for ready := g.ready(); ready+g.pending-g.wanting.Len() < p.cfg.Spares && p.total < p.processes() && !p.resting(g); {
+	ready := g.ready() + len(g.recalling)
+	for ready+g.pending-g.wanting.Len() < p.cfg.Spares && !p.resting(g) {
+		if p.total >= p.processes() && !p.evictUnused(g) {
+			return
+		}
 		p.start(g)
 	}
 }
@@ -322,24 +382,59 @@ func (p *Pool) resting(g *group) bool {
 	return true
 }
 
-// evict retires the executor of another group that has been idle the longest. p.mu is
-// held.
+// evict retires the executor of another group that is of least use, for a call that has
+// none. p.mu is held.
 func (p *Pool) evict(but *group) {
-	var oldest *group
-	at := 0
+	g, at, _ := p.leastUseful(but)
+	if g != nil {
+		p.retire(g.take(at), RecycledRoom, "another package needs the room")
+	}
+}
+
+// evictUnused is evict for a spare: only what nobody uses makes room for that. p.mu is
+// held.
+func (p *Pool) evictUnused(but *group) bool {
+	if !but.inUse(time.Now()) {
+		return false
+	}
+	g, at, use := p.leastUseful(but)
+	if g == nil || use > notInUse {
+		return false
+	}
+	p.retire(g.take(at), RecycledRoom, "a spare of another package needs the room")
+	return true
+}
+
+// How much use an executor in stock is, from little to much.
+const (
+	notInUse = iota // its program is not, or others stand by for that too, and it has not been used lately
+	asSpare         // it has not had a call yet
+	asMuch          // as any other
+)
+
+// leastUseful finds the executor in another group's stock that is of least use; among
+// equals the one that has been idle the longest. p.mu is held.
+func (p *Pool) leastUseful(but *group) (least *group, at, use int) {
+	now := time.Now()
 	for _, g := range p.groups {
-		if g == but {
+		if g == but || len(g.stock) == 0 {
 			continue
 		}
+		inUse, spare := g.inUse(now), len(g.stock) > max(1, p.cfg.Spares)
 		for i, e := range g.stock {
-			if oldest == nil || e.idle.Before(oldest.stock[at].idle) {
-				oldest, at = g, i
+			its := asMuch
+			switch {
+			case !inUse, spare && now.Sub(e.idle) >= useLasts:
+				its = notInUse
+			case e.tasks == 0:
+				its = asSpare
+			}
+			if least == nil || its < use || its == use && e.idle.Before(least.stock[at].idle) {
+				least, at, use = g, i, its
 			}
 		}
 	}
-	if oldest != nil {
-		p.retire(oldest.take(at), RecycledRoom, "another package needs the room")
-	}
+	return least, at, use
 }
 
 // empty retires all that a group has in stock, and tries no longer to fill it. p.mu is

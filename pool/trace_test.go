@@ -164,7 +164,12 @@ func TestTraceIsBounded(t *testing.T) {
 
 // feed has the tail read this text, to its end.
 func feed(t *tail, text string) {
-	t.split([]byte(text))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.read = []byte(text)
+	for found := aLine; found == aLine; {
+		_, _, found = t.nextLine(0)
+	}
 	t.flush()
 }
 

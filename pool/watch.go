@@ -43,7 +43,7 @@ func (p *Pool) inspect(now time.Time) {
 	for i, e := range all {
 		m, _ := e.sampleMemory()
 		// Payloads are not its own.
-		sizes[i] = m.now - e.sharedResident()
+		sizes[i] = e.own(m)
 		if limit := p.cfg.Limits.Memory; limit > 0 && sizes[i] > limit {
 			e.Kill(fmt.Sprintf("it has %d bytes of resident memory, over its limit of %d", sizes[i], limit))
 		}
@@ -61,7 +61,7 @@ func (p *Pool) inspect(now time.Time) {
 		return
 	}
 	for i, e := range all {
-		if e.coming || e.ending {
+		if e.coming || e.ending || e.recalling != "" {
 			continue
 		}
 		// What runs a call is retired after it.

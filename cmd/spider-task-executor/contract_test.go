@@ -198,7 +198,19 @@ func TestProtocolDamage(t *testing.T) {
 
 func TestLargestFrame(t *testing.T) {
 	t.Parallel()
-	e := start(t)
+	t.Run("pipe", func(t *testing.T) {
+		t.Parallel()
+		testLargestFrame(t, -1)
+	})
+	// It makes no difference where the payload is.
+	t.Run("shared memory", func(t *testing.T) {
+		t.Parallel()
+		testLargestFrame(t, 0)
+	})
+}
+
+func testLargestFrame(t *testing.T, maxPayload int) {
+	e := start(t, func(cfg *pool.ProcessConfig) { cfg.MaxPayload = maxPayload })
 	// A request of exactly 8 MiB, answered with its own inputs.
 	request := pool.Request{Package: "misbehave", Task: "echo", Context: tasktest.Context()}
 	request.Inputs = make([]byte, protocol.DefaultMaxFrame-protocol.ExecuteSize(len("misbehave"), len("echo"), len(request.Context), 0))

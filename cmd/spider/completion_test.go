@@ -18,7 +18,7 @@ func TestComplete(t *testing.T) {
 		{"run p t --ti", ""},
 		{"run p -- --ti", ""},
 		{"run -", ""}, // below: many
-		{"bench --pool --output-dir ", ":dir"},
+		{"bench --calls 5 --output-dir ", ":dir"},
 		{"run --executor=", ":file"},
 		{"run p t ", ""},
 		{"version x", ""},

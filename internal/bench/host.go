@@ -15,14 +15,14 @@ import (
 // Host is where and with what a report was made. What cannot be found out is
 // "unknown".
 type Host struct {
-	Date     time.Time
-	CPU      string // model
-	CPUs     []int  // that this process may use
-	Siblings bool   // the first two of them are threads of one physical core
-	Kernel   string
-	Go       string
-	Commit   string
-	Load     string // 1 minute load average when the run began
+	Date     time.Time `json:"date"`
+	CPU      string    `json:"cpu"`      // model
+	CPUs     []int     `json:"cpus"`     // that this process may use
+	Siblings bool      `json:"siblings"` // the first two of them are threads of one physical core
+	Kernel   string    `json:"kernel"`
+	Go       string    `json:"go"`
+	Commit   string    `json:"commit"`
+	Load     string    `json:"load"` // 1 minute load average when the run began
 }
 
 const unknown = "unknown"

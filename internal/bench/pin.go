@@ -25,9 +25,14 @@ func cpus() ([]int, error) {
 // onCPU calls start on a thread that is pinned to cpu, so that a process which
 // start forks is born there: each of its threads, and what its runtime takes the
 // number of processors to be, follow. Pinning a process after it has started
-// would leave out the threads it has by then.
+// would leave out the threads it has by then. With -1 the thread is kept, but not
+// pinned.
 func onCPU(cpu int, start func() error) (err error) {
 	runtime.LockOSThread()
+	if cpu < 0 {
+		defer runtime.UnlockOSThread()
+		return start()
+	}
 	var before, only unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		runtime.UnlockOSThread()

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -17,8 +18,21 @@ const (
 
 // Stats sums up the times of many calls.
 type Stats struct {
-	Count                   int64
-	Min, Avg, P50, P95, P99 time.Duration
+	Count int64         `json:"count"`
+	Min   time.Duration `json:"min_ns"`
+	Avg   time.Duration `json:"avg_ns"`
+	P50   time.Duration `json:"p50_ns"`
+	P95   time.Duration `json:"p95_ns"`
+	P99   time.Duration `json:"p99_ns"`
+}
+
+// Curve is the whole distribution of the times of many calls, for a chart.
+type Curve []CurvePoint
+
+// CurvePoint says that a Share of the calls, from 0 to below 1, took Time or less.
+type CurvePoint struct {
+	Share float64       `json:"share"`
+	Time  time.Duration `json:"time_ns"`
 }
 
 // Less returns the statistics of the same times, each of them d shorter. What
@@ -56,21 +70,45 @@ func (t *times) stats() Stats {
 	if n == 0 {
 		return Stats{}
 	}
+	at := t.quantiles(50, 95, 99)
 	return Stats{
 		Count: n,
 		Min:   t.least,
 		Avg:   t.sum / time.Duration(n),
-		P50:   t.quantile(50),
-		P95:   t.quantile(95),
-		P99:   t.quantile(99),
+		P50:   at[0],
+		P95:   at[1],
+		P99:   at[2],
 	}
 }
 
-func (t *times) quantile(q float64) time.Duration {
-	// A histogram answers with the highest value of a bucket, and has no 0.
-	d := time.Duration(t.histogram.ValueAtQuantile(q))
-	if d <= 1 {
-		return t.least
+// curve has points at equal steps of nines: as many between 90 % and 99 % as between
+// 99 % and 99.9 %, up to the share that ten calls are outside of.
+func (t *times) curve() Curve {
+	const stepsPerNine = 25
+	var c Curve
+	var percents []float64
+	for i := 0; ; i++ {
+		outside := math.Pow(10, -float64(i)/stepsPerNine)
+		if outside*float64(t.histogram.TotalCount()) < 10 {
+			break
+		}
+		c = append(c, CurvePoint{Share: 1 - outside})
+		percents = append(percents, 100*(1-outside))
 	}
-	return d
+	for i, d := range t.quantiles(percents...) {
+		c[i].Time = d
+	}
+	return c
+}
+
+// quantiles are in one pass, as a histogram is large.
+func (t *times) quantiles(percents ...float64) []time.Duration {
+	all := make([]time.Duration, len(percents))
+	for i, value := range t.histogram.ValueAtPercentilesSlice(percents) {
+		// A histogram answers with the highest value of a bucket, and has no 0.
+		if all[i] = time.Duration(value); value <= 1 {
+			all[i] = t.least
+		}
+	}
+	return all
 }

@@ -92,3 +92,47 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestCurve(t *testing.T) {
+	times := newTimes()
+	for i := 1; i <= 1000; i++ {
+		times.add(time.Duration(i) * time.Microsecond)
+	}
+	c := times.curve()
+	if len(c) != 51 || c[0].Time < time.Microsecond || c[0].Time > 2*time.Microsecond {
+		t.Fatalf("%d points from %v", len(c), c[0])
+	}
+	for share, want := range map[int]time.Duration{25: 900 * time.Microsecond, 50: 990 * time.Microsecond} {
+		if got := c[share].Time; (got - want).Abs() > want/100 {
+			t.Errorf("%v of the calls took up to %v, want %v", c[share].Share, got, want)
+		}
+	}
+}
+
+func TestChartNumbers(t *testing.T) {
+	for _, tc := range []struct{ got, want string }{
+		{thousands(0), "0"},
+		{thousands(999), "999"},
+		{thousands(12345), "12,345"},
+		{thousands(1234567), "1,234,567"},
+		{timeName(500), "500 ns"},
+		{timeName(20 * time.Microsecond), "20 µs"},
+		{timeName(2 * time.Millisecond), "2 ms"},
+		{timeName(5 * time.Second), "5 s"},
+		{sizeName(100), "100 B"},
+		{sizeName(64 << 10), "64 KiB"},
+		{sizeName(8<<20 - 1<<10), "8191 KiB"},
+		{sizeName(64 << 20), "64 MiB"},
+		{figure(2), "2"},
+		{figure(1.5), "1.50"},
+	} {
+		if tc.got != tc.want {
+			t.Errorf("got %s, want %s", tc.got, tc.want)
+		}
+	}
+	for _, high := range []float64{3, 7, 12, 480, 99_999, 250_000} {
+		if n := len(countTicks(0, high)); n < 5 || n > 11 {
+			t.Errorf("%d ticks up to %v", n, high)
+		}
+	}
+}

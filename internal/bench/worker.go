@@ -1,12 +1,19 @@
 package bench
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
+	"strings"
+	"syscall"
 	"time"
+
+	"github.com/spider-go/spider/internal/bench/workload"
 )
 
 // envWorker marks the process that Run starts to measure.
@@ -14,45 +21,22 @@ const envWorker = "SPIDER_BENCH_WORKER"
 
 // order is what a worker is to do. It comes on its stdin, as JSON.
 type order struct {
+	Part                Part
 	Config              Config
-	Echo                string // the C program, "" if there is none
+	Bare                bare
 	Sleep               time.Duration
-	ParentCPU, ChildCPU int
+	ParentCPU, ChildCPU int // -1: not pinned
 }
 
 // answer is what a worker writes to its stdout, as JSON.
 type answer struct {
-	Error      string
-	CPUs       int // that the worker was pinned to
-	GoMaxProcs int
-	Executors  []ExecutorTimes // the first is ours
-	Floor      *FloorTimes
-}
+	Error string
+	Place Place
 
-// ExecutorTimes are one executor's.
-type ExecutorTimes struct {
-	Name string
-
-	EndToEnd Stats // from the call of Process.Execute to its return
-	Inside   Stats // what the executor answers as its time
-	Internal Stats // Inside minus Sleep
-	IPC      Stats // EndToEnd minus Inside, call by call
-
-	// Sleep is how long the task slept, measured in this very process.
-	Sleep time.Duration
-
-	NoOp Stats // end to end, of a task that does nothing
-}
-
-// FloorTimes are the C echo's, with frames of the same sizes.
-type FloorTimes struct {
-	Echo Stats
-
-	Sleeping     Stats // the child sleeps before it answers
-	Slept        Stats // for so long
-	SleepingRest Stats // Sleeping minus Slept, call by call
-
-	NoOp Stats // with the sizes of the no-op call
+	Executors []ExecutorTimes // of PartCalls
+	Floor     *FloorTimes
+	Sizes     []Size // of PartSizes
+	Flat      *Flat  // of PartFlat
 }
 
 // Worker must be called first in main, and in a test's TestMain, of every
@@ -74,8 +58,8 @@ func Worker() {
 	var a answer
 	err := json.NewDecoder(os.Stdin).Decode(&o)
 	if err == nil {
-		a, err = work(o)
-		a.CPUs = pinned
+		a, err = work(&o)
+		a.Place = Place{ParentCPU: o.ParentCPU, ChildCPU: o.ChildCPU, ParentCPUs: pinned, GoMaxProcs: runtime.GOMAXPROCS(0)}
 	}
 	if err != nil {
 		a.Error = err.Error()
@@ -87,110 +71,69 @@ func Worker() {
 	os.Exit(0)
 }
 
-// settle is how many calls are made and discarded at the start of each block,
-// when another program's code and data fill the caches.
-const settle = 16
-
-// work measures everything between one parent CPU and one child CPU.
-func work(o order) (a answer, err error) {
-	kinds, err := newCalls()
+func work(o *order) (a answer, err error) {
+	calls, err := workload.New()
 	if err != nil {
 		return a, err
 	}
-	var closers []func() error
-	defer func() {
-		for _, stop := range closers {
-			err = errors.Join(err, stop())
-		}
-	}()
+	switch o.Part {
+	case PartCalls:
+		a.Executors, a.Floor, err = measureCalls(o, calls)
+	case PartSizes:
+		a.Sizes, err = measureSizes(o, calls)
+	case PartFlat:
+		a.Flat, err = measureFlat(&o.Config, calls)
+	default:
+		err = fmt.Errorf("part %q is not for a worker", o.Part)
+	}
+	return a, err
+}
 
-	type seat struct {
-		on                      *peer
-		instrument, sleep, noop *measured
+// startWorker runs this program once more, pinned to the parent's CPU, if it is to be
+// pinned, from its first instruction on.
+func startWorker(ctx context.Context, o *order) (answer, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return answer{}, err
 	}
-	var (
-		seats    []seat
-		subjects []subject
-	)
-	for _, program := range append([]string{o.Config.Executor}, o.Config.Against...) {
-		on, err := startExecutor(program, o.Config.PackageDir, o.ChildCPU)
-		if err != nil {
-			return a, err
-		}
-		closers = append(closers, on.close)
-		s := seat{on, measure(on, &kinds.instrument), measure(on, &kinds.sleep), measure(on, &kinds.noop)}
-		seats = append(seats, s)
-		subjects = append(subjects, s.instrument, s.sleep, s.noop)
+	input, err := json.Marshal(o)
+	if err != nil {
+		return answer{}, err
 	}
-	var bare, sleeping, noop *echo
-	if o.Echo != "" {
-		start := func(c *call, sleep time.Duration) (*echo, error) {
-			e, err := startEcho(o.Echo, c, sleep, o.ParentCPU, o.ChildCPU)
-			if err == nil {
-				closers = append(closers, e.close)
-				subjects = append(subjects, e)
-			}
-			return e, err
-		}
-		if bare, err = start(&kinds.instrument, 0); err != nil {
-			return a, err
-		}
-		if sleeping, err = start(&kinds.instrument, o.Sleep); err != nil {
-			return a, err
-		}
-		if noop, err = start(&kinds.noop, 0); err != nil {
-			return a, err
-		}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), envWorker+"=1")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
+	// The worker must not outlive this process. The signal comes when the
+	// thread that forked it ends: onCPU keeps the thread until Wait is back.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	err = onCPU(o.ParentCPU, cmd.Run)
+	if ctx.Err() != nil {
+		return answer{}, ctx.Err()
 	}
-
-	if err := inTurn(subjects, o.Config); err != nil {
-		return a, err
+	if err != nil {
+		return answer{}, fmt.Errorf("the measuring process: %w\n%s", err, strings.TrimSpace(stderr.String()))
 	}
-
-	a.GoMaxProcs = runtime.GOMAXPROCS(0)
-	for _, s := range seats {
-		slept := max(0, s.sleep.inside.stats().P50-s.noop.inside.stats().P50)
-		inside := s.instrument.inside.stats()
-		a.Executors = append(a.Executors, ExecutorTimes{
-			Name:     s.on.name,
-			EndToEnd: s.instrument.endToEnd.stats(),
-			Inside:   inside,
-			Internal: inside.Less(slept),
-			IPC:      s.instrument.rest.stats(),
-			Sleep:    slept,
-			NoOp:     s.noop.endToEnd.stats(),
-		})
+	var a answer
+	if err := json.Unmarshal(stdout.Bytes(), &a); err != nil {
+		return answer{}, fmt.Errorf("the measuring process answered nonsense (does main call bench.Worker first?): %w", err)
 	}
-	if o.Echo != "" {
-		a.Floor = &FloorTimes{
-			Echo:         bare.total.stats(),
-			Sleeping:     sleeping.total.stats(),
-			Slept:        sleeping.slept.stats(),
-			SleepingRest: sleeping.rest.stats(),
-			NoOp:         noop.total.stats(),
-		}
+	if a.Error != "" {
+		return answer{}, errors.New(a.Error)
 	}
 	return a, nil
 }
 
-// inTurn makes all calls. Each block begins with the next subject, so that none
-// always follows the same one's noise.
-func inTurn(subjects []subject, cfg Config) error {
-	for _, s := range subjects {
-		if err := s.run(cfg.WarmUp, false); err != nil {
-			return err
-		}
+// settle is how many calls are made and discarded at the start of each block,
+// when another program's code and data fill the caches.
+const settle = 16
+
+// closers end what was started, in the order in which it was.
+type closers []func() error
+
+// closeInto adds their errors to err.
+func (c *closers) closeInto(err *error) {
+	for _, stop := range *c {
+		*err = errors.Join(*err, stop())
 	}
-	for block := range cfg.Blocks {
-		for i := range subjects {
-			s := subjects[(block+i)%len(subjects)]
-			if err := s.run(settle, false); err != nil {
-				return err
-			}
-			if err := s.run(part(cfg.Calls, cfg.Blocks, block), true); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -102,6 +102,9 @@ func Main(cfg Config) (status int) {
 		log.Error("cannot protect the process: " + err.Error())
 		return 1
 	}
+	if cfg.Without&ProtectParent == 0 {
+		outliveSignal()
+	}
 	shortTimers()
 	stdio.spin = spin.FromEnv()
 	log.Info("executor ready", "pid", os.Getpid())

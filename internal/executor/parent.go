@@ -3,6 +3,7 @@ package executor
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,4 +62,45 @@ func endProcess() {
 		_ = unix.Kill(-self, unix.SIGKILL)
 	}
 	_ = unix.Kill(self, unix.SIGKILL)
+}
+
+// outliveSignal takes back what a parent may have asked for: that the kernel kills this
+// process when the parent ends (PR_SET_PDEATHSIG). It would come before the watch has
+// killed what tasks have forked, and would not do that itself. Where there is no watch,
+// since the parent is in another PID namespace, it stays.
+func outliveSignal() {
+	if unix.Getppid() == 0 {
+		return
+	}
+	onMainThread(func() { _ = unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0) })
+}
+
+// onMainThread runs f on the process's main thread, the one that attributes of the process
+// such as that signal belong to. It does not if the thread is in use elsewhere.
+func onMainThread(f func()) {
+	if unix.Gettid() == unix.Getpid() {
+		f()
+		return
+	}
+	const threads = 32 // more than a program has that has just started
+	release := make(chan struct{})
+	defer close(release)
+	for range threads {
+		found := make(chan bool)
+		go func() {
+			runtime.LockOSThread()
+			if unix.Gettid() == unix.Getpid() {
+				f()
+				runtime.UnlockOSThread()
+				found <- true
+				return
+			}
+			found <- false
+			// Held, the next gets another thread. This one ends with the goroutine.
+			<-release
+		}()
+		if <-found {
+			return
+		}
+	}
 }

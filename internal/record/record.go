@@ -205,7 +205,16 @@ func reportOf(err error) *pool.Report {
 		crash    *pool.CrashError
 		canceled *pool.CanceledError
 		protocol *pool.ProtocolError
+		spawn    *pool.SpawnError
+		broken   *pool.BreakerError
 	)
+	// A process that was lost while it started, or loaded before, is in these alone.
+	if errors.As(err, &broken) {
+		err = broken.Err
+	}
+	if errors.As(err, &spawn) {
+		err = spawn.Err
+	}
 	switch {
 	case errors.As(err, &canceled) && !canceled.Running:
 		return nil // what is in it is about another call

@@ -49,6 +49,7 @@ func Accept() (*Accepted, error) {
 		unix.Close(given)
 	}
 	if err := a.take(); err != nil {
+		a.close()
 		unix.Close(a.fd)
 		return nil, err
 	}

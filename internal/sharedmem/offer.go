@@ -3,6 +3,7 @@ package sharedmem
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -26,6 +27,9 @@ type Offer struct {
 
 // NewOffer makes memory for payloads of up to max bytes. Close must be called.
 func NewOffer(max int) (*Offer, error) {
+	if max <= 0 || max > math.MaxInt-payloadAt {
+		return nil, fmt.Errorf("no memory has %d bytes", max)
+	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < uint64(payloadAt+max) {
 		// To make the file larger would be a signal, to either side.
@@ -97,10 +101,17 @@ func (o *Offer) Withdraw() error {
 }
 
 // CopyIn writes a payload, for the executor to read.
-func (o *Offer) CopyIn(b []byte) error {
-	err := o.copyIn(b)
-	o.resident.Store(int64(o.reserved))
-	return err
+func (o *Offer) CopyIn(b []byte) (err error) {
+	// What has been reserved is there, unless code in the executor has freed it again:
+	// then there is memory for it, or a fault.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("the shared memory cannot be written: %v", fault)
+		}
+		o.resident.Store(int64(o.reserved))
+	}()
+	return o.copyIn(b)
 }
 
 // CopyOut appends a payload of n bytes, which the executor has written, to dst.

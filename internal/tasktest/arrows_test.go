@@ -50,7 +50,10 @@ var rooms = map[string]room{
 	"internal/doctor":    {imports: []string{"internal/inspect", "internal/scaffold", "internal/staging", "internal/throwaway", "pool", "tdl"}, pure: true},
 	"internal/throwaway": {pure: true},
 
-	"internal/bench": {imports: []string{"pool", "tdl", "internal/msgpack", "internal/protocol", "internal/wire", "internal/tasktest/instrument"}, pure: true},
+	"internal/bench":                {imports: []string{"pool", "tdl", "internal/protocol", "internal/tasktest/instrument", "internal/bench/workload"}, pure: true},
+	"internal/bench/compare":        {imports: []string{"internal/bench/workload", "internal/tasktest"}, testing: true},
+	"internal/bench/compare/worker": {imports: []string{"pool"}, testing: true},
+	"internal/bench/workload":       {imports: []string{"pool", "tdl", "internal/msgpack", "internal/wire"}, pure: true},
 
 	"internal/typecheck": {imports: []string{"tdl", "internal/msgpack"}, pure: true},
 
@@ -96,6 +99,7 @@ type listed struct {
 	ImportPath string
 	Imports    []string
 	Deps       []string
+	Foreign    []string `json:"-"` // what it links, of this module or not
 	CgoFiles   []string
 	CFiles     []string
 }
@@ -140,6 +144,7 @@ func house(t *testing.T) map[string]listed {
 		} else if err != nil {
 			t.Fatal(err)
 		}
+		p.Foreign = p.Deps
 		p.Imports, p.Deps = ours(p.Imports), ours(p.Deps)
 		packages[strings.TrimPrefix(p.ImportPath, prefix)] = p
 	}
@@ -177,6 +182,18 @@ func TestArrows(t *testing.T) {
 	for path := range rooms {
 		if _, ok := packages[path]; !ok {
 			t.Errorf("the table of rooms has %s, which does not exist", path)
+		}
+	}
+}
+
+// Charts are drawn by what draws reports, and linked by nothing else.
+func TestCharts(t *testing.T) {
+	t.Parallel()
+	drawing := []string{"internal/bench", "cmd/spider"}
+	for path, p := range house(t) {
+		draws := slices.ContainsFunc(p.Foreign, func(dep string) bool { return strings.HasPrefix(dep, "gonum.org/") })
+		if draws != slices.Contains(drawing, path) {
+			t.Errorf("%s links the library for charts: %t", path, draws)
 		}
 	}
 }

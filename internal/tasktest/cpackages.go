@@ -54,9 +54,10 @@ var (
 
 // CPackages lists all packages that [BuildC] makes. The tasks of misbehave
 // stand in a table at the end of its source; the others have the tasks ok (no
-// result) and init_calls (a u64).
+// result) and init_calls (a u64), but for echo, which has that one.
 var CPackages = []CPackage{
 	{Name: "misbehave", Doc: "loads; one task per bad behaviour", Source: "misbehave.c", Exports: exportsPlain},
+	{Name: "echo", Doc: "loads; its task echo gives back its inputs, for the overhead report", Source: "echo.c", Flags: []string{"-O2"}, Exports: exportsPlain},
 
 	odd("wrong_major", "declares version 9.8.7", exportsPlain, "-DVERSION=9,8,7"),
 	odd("wrong_minor", "declares version 0.2.0", exportsPlain, "-DVERSION=0,2,0"),

@@ -2,88 +2,22 @@
  * pipe_echo is the floor of the overhead report: two processes, two pipes, one
  * write and one read on each side, frames of a fixed size, and nothing else.
  *
- *   pipe_echo REQUEST RESPONSE SLEEP_NS PARENT_CPU CHILD_CPU
+ *   pipe_echo REQUEST RESPONSE SLEEP_NS PARENT_CPU CHILD_CPU PIPE
  *
  * REQUEST and RESPONSE are whole frames in bytes. With SLEEP_NS above 0 the
  * child sleeps before it answers, with a timer slack of 1 ns, and reports how
  * long it really slept in the first 8 bytes of its answer.
  *
- * A CPU of -1 pins nothing.
+ * A CPU of -1 pins nothing. With PIPE above 0 both pipes are asked to hold that
+ * many bytes; where the system refuses, they stay as they are. How many they hold
+ * is the first u32 on stdout.
  *
  * Stdin brings the number of calls to make, a u32; stdout then gets two u64 for
  * each call: nanoseconds from before the write to after the read, and
  * nanoseconds slept. All integers are in the machine's byte order. The end of
  * stdin ends both processes.
  */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <time.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static void fail(const char *what) {
-	perror(what);
-	_exit(1);
-}
-
-static void pin(int cpu) {
-	if (cpu < 0) {
-		return;
-	}
-	cpu_set_t set;
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof set, &set) != 0) {
-		fail("sched_setaffinity");
-	}
-}
-
-static uint64_t now(void) {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* Returns 0 at the end of the stream, else 1 with all n bytes read. */
-static int read_all(int fd, void *to, size_t n) {
-	char *p = to;
-	while (n > 0) {
-		ssize_t got = read(fd, p, n);
-		if (got == 0) {
-			return 0;
-		}
-		if (got < 0) {
-			if (errno == EINTR) {
-				continue;
-			}
-			fail("read");
-		}
-		p += got;
-		n -= (size_t)got;
-	}
-	return 1;
-}
-
-static void write_all(int fd, const void *from, size_t n) {
-	const char *p = from;
-	while (n > 0) {
-		ssize_t put = write(fd, p, n);
-		if (put < 0) {
-			if (errno == EINTR) {
-				continue;
-			}
-			fail("write");
-		}
-		p += put;
-		n -= (size_t)put;
-	}
-}
+#include "bare.h"
 
 static uint64_t sleep_measured(long ns) {
 	struct timespec left = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
@@ -106,9 +40,22 @@ static void child(int in, int out, char *request, size_t request_size, char *res
 	_exit(0);
 }
 
+/* Returns what the smaller of both pipes holds. */
+static uint32_t widen(int a, int b, int bytes) {
+	if (bytes > 0) {
+		(void)fcntl(a, F_SETPIPE_SZ, bytes);
+		(void)fcntl(b, F_SETPIPE_SZ, bytes);
+	}
+	int first = fcntl(a, F_GETPIPE_SZ), second = fcntl(b, F_GETPIPE_SZ);
+	if (first < 0 || second < 0) {
+		fail("F_GETPIPE_SZ");
+	}
+	return (uint32_t)(first < second ? first : second);
+}
+
 int main(int argc, char **argv) {
-	if (argc != 6) {
-		fprintf(stderr, "usage: pipe_echo REQUEST RESPONSE SLEEP_NS PARENT_CPU CHILD_CPU\n");
+	if (argc != 7) {
+		fprintf(stderr, "usage: pipe_echo REQUEST RESPONSE SLEEP_NS PARENT_CPU CHILD_CPU PIPE\n");
 		return 2;
 	}
 	size_t request_size = strtoul(argv[1], NULL, 10);
@@ -124,6 +71,7 @@ int main(int argc, char **argv) {
 	if (request == NULL || response == NULL || pipe(to) != 0 || pipe(from) != 0) {
 		fail("start");
 	}
+	uint32_t capacity = widen(to[1], from[1], atoi(argv[6]));
 	pid_t pid = fork();
 	if (pid < 0) {
 		fail("fork");
@@ -138,6 +86,7 @@ int main(int argc, char **argv) {
 	close(to[0]);
 	close(from[1]);
 	pin(atoi(argv[4]));
+	write_all(STDOUT_FILENO, &capacity, sizeof capacity);
 
 	uint32_t calls;
 	while (read_all(STDIN_FILENO, &calls, sizeof calls)) {
