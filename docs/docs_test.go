@@ -328,8 +328,8 @@ func tools(t *testing.T) []string {
 	}
 }
 
-// clone makes a folder that looks like the repository after make build. What is in it is
-// linked, but packages can be added.
+// clone makes a folder that looks like the repository after make build. Sources are
+// linked; packages are files of their own, as Landlock would have it, and can be added.
 func clone(t *testing.T, root string, built tasktest.Built, dir string) {
 	t.Helper()
 	link := func(from, to string, skip ...string) {
@@ -352,7 +352,30 @@ func clone(t *testing.T, root string, built tasktest.Built, dir string) {
 	}
 	link(root, dir, "build", ".git")
 	link(filepath.Dir(built.Spider), filepath.Join(dir, "build", "bin"))
-	link(built.Packages, filepath.Join(dir, "build", "tdl_packages"))
+	err := filepath.WalkDir(built.Packages, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(built.Packages, path)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, "build", "tdl_packages", name)
+		switch {
+		case e.IsDir():
+			return os.MkdirAll(to, 0o700)
+		case os.Link(path, to) == nil: // nobody writes into a package
+			return nil
+		}
+		text, err := os.ReadFile(path) // on another file system
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, text, 0o755)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // lacks says what a block needs and this machine lacks, "" if it has all.
