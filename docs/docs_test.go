@@ -511,6 +511,65 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestMentioned looks at commands that are not run: those that prose mentions, and the
+// exceptions. Commands, flags and targets of make that they name are there.
+func TestMentioned(t *testing.T) {
+	t.Parallel()
+	built, err := tasktest.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	help := map[string]string{}
+	helpOf := func(command string) string {
+		if _, asked := help[command]; !asked {
+			out, err := exec.Command(built.Spider, command, "--help").Output()
+			if err != nil {
+				out = nil
+			}
+			// A flag that can be negated is shown as --[no-]flag or --flag/negative.
+			help[command] = strings.NewReplacer("[no-]", "", "/", " --").Replace(string(out))
+		}
+		return help[command]
+	}
+	span := regexp.MustCompile("`([^`]+)`")
+	flag := regexp.MustCompile(`--(?:no-)?([a-z][a-z-]*)`)
+	for _, d := range documents(t) {
+		var mentioned []string
+		for text := range notRun[d.path] {
+			mentioned = append(mentioned, text)
+		}
+		for _, m := range span.FindAllStringSubmatch(d.prose, -1) {
+			mentioned = append(mentioned, m[1])
+		}
+		for _, text := range mentioned {
+			words := strings.Fields(text)
+			if len(words) < 2 || !regexp.MustCompile(`^[a-z][a-z-]*$`).MatchString(words[1]) {
+				continue
+			}
+			switch filepath.Base(words[0]) {
+			case "make":
+				if !regexp.MustCompile(`(?m)^` + words[1] + `:`).Match(makefile) {
+					t.Errorf("%s: %q: make has no such target", d.path, text)
+				}
+			case "spider":
+				help := helpOf(words[1])
+				if help == "" {
+					t.Errorf("%s: %q: spider has no such command", d.path, text)
+				}
+				for _, m := range flag.FindAllStringSubmatch(text, -1) {
+					if !regexp.MustCompile(`--` + m[1] + `\b`).MatchString(help) {
+						t.Errorf("%s: %q: the command has no flag --%s", d.path, text, m[1])
+					}
+				}
+			}
+		}
+	}
+}
+
 // The comparison itself tells right from wrong.
 func TestPrinted(t *testing.T) {
 	t.Parallel()

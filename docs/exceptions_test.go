@@ -13,6 +13,15 @@ var notRun = map[string]map[string]string{
 	"docs/ARCHITECTURE.md": {
 		"spider run arith add 2 3": "the top of a picture",
 	},
+	"docs/PERFORMANCE.md": {
+		"make bench": "it takes minutes; cmd/spider and internal/bench test it on fewer calls",
+		"make bench AGAINST=/usr/local/bin/other-executor":                     "the same, and there is no other executor",
+		"spider bench --against /usr/local/bin/other-executor":                 "the same",
+		"spider bench --only flat --flat-calls 1000000":                        "it takes minutes",
+		"make bench-compare OLD=main":                                          "it takes minutes; internal/bench/compare tests it",
+		"make bench-compare":                                                   "the same",
+		"build/bin/bench-compare -old v1.2 -new v1.3 -rounds 40 -quantile 0.5": "the same; the revisions are examples",
+	},
 }
 
 // kernelHasLandlock asks the kernel.
