@@ -40,6 +40,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -267,7 +268,7 @@ func TestDocuments(t *testing.T) {
 		}
 		t.Run(d.path, func(t *testing.T) {
 			t.Parallel()
-			home := t.TempDir()
+			home := scratch(t)
 			clone(t, root, built, filepath.Join(home, "spider"))
 			dir := filepath.Join(home, "spider")
 			if strings.HasPrefix(d.path, "docs/guides/") {
@@ -326,6 +327,21 @@ func tools(t *testing.T) []string {
 		either("CARGO_HOME", ".cargo"), either("RUSTUP_HOME", ".rustup"),
 		"CARGO_NET_OFFLINE=true", // what is needed has been fetched
 	}
+}
+
+// scratch makes a folder with a path short enough for sockets in it.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // clone makes a folder that looks like the repository after make build. Sources are
@@ -393,6 +409,11 @@ func lacks(t *testing.T, needs []string) string {
 			text, err := os.ReadFile("/proc/sys/kernel/core_pattern")
 			if err != nil || strings.ContainsAny(string(text), "|/%") {
 				return fmt.Sprintf("core dumps are not files core in the working directory: %q, %v", text, err)
+			}
+		case "asan":
+			out, err := exec.Command("cc", "-print-file-name=libasan.so").Output()
+			if err != nil || !filepath.IsAbs(strings.TrimSpace(string(out))) {
+				return "the C compiler has no AddressSanitizer"
 			}
 		case "landlock":
 			if !kernelHasLandlock() {
@@ -462,11 +483,20 @@ func run(t *testing.T, dir string, env []string, list []command) []string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.Dir, cmd.Env = dir, env
+	// What commands have left behind ends with them.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endAll := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel, cmd.WaitDelay = endAll, time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && (ctx.Err() != nil || !errors.As(err, &exit)) {
 		t.Errorf("%v, %v", err, ctx.Err())
+	}
+	if cmd.Process != nil {
+		if err := endAll(); err == nil {
+			t.Error("commands have left processes behind")
+		}
 	}
 	outputs := strings.Split(out.String(), mark)
 	if last := outputs[len(outputs)-1]; last != "" {

@@ -334,13 +334,13 @@ func TestWithdraw(t *testing.T) {
 	t.Parallel()
 	o := offer(t, most, "accept")
 	o.mustTake()
-	if got := o.do("write", 5000); got != "true" {
+	if got := o.do("write", Worthwhile); got != "true" {
 		t.Error(got)
 	}
 	if err := o.Withdraw(); err != nil {
 		t.Fatal(err)
 	}
-	if got := o.do("write", 5000); got != "false" {
+	if got := o.do("write", Worthwhile); got != "false" {
 		t.Error(got)
 	}
 }
