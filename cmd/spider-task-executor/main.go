@@ -18,6 +18,9 @@
 //	SPIDER_LOG              debug, info, warn (default), error or off; JSON
 //	                        lines on stderr. Where unset: RUST_LOG's bare level
 //	SPIDER_PARENT_WATCH     off: live on when the parent ends
+//	SPIDER_SPIN             how long to look for the next request before
+//	                        blocking, up to 1ms; default: not at all
+//	SPIDER_SHARED_MEMORY    set by pool: a descriptor, see docs/PROTOCOL.md
 //	SPIDER_CORE_DUMPS       on: keep the inherited core size limit
 //
 // Exit status: 0 after a shutdown request or the end of stdin, 1 if it could not
