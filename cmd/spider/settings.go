@@ -235,7 +235,7 @@ func readConfig(path string, named bool) (*configFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !named && !info.Mode().IsRegular() {
+	if !named && !info.Mode().IsRegular() && !info.IsDir() {
 		return nil, &usageError{path + " is no regular file, so no configuration"}
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
