@@ -417,6 +417,3 @@ func (g *grammar) places(l *line) *places {
 	}
 	return p
 }
-
-// dir is where packages are.
-func (p *places) dir() string { return cmp.Or(p.PackageDir, defaultPackageDir) }
