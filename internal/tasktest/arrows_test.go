@@ -74,7 +74,7 @@ var rooms = map[string]room{
 
 	"examples/logsearch": {imports: []string{"tdl", "tdl/cshared"}},
 	// Tests only.
-	"docs/guides":        {},
+	"docs":               {},
 	"examples/checksum":  {},
 	"examples/wordcount": {},
 
