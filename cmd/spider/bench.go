@@ -2,11 +2,7 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spider-go/spider/internal/bench"
 )
@@ -56,7 +52,7 @@ func (c *benchCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	cfg := bench.Config{
 		Executor:   executor,
@@ -72,7 +68,7 @@ func (c *benchCommand) Run(s *streams) error {
 		fmt.Fprintf(s.err, "spider: measuring %s\n", part)
 	})
 	if err != nil {
-		return err
+		return causeOf(ctx, err)
 	}
 	path, err := report.Write(cmp.Or(c.OutputDir, bench.OutputDir()))
 	if err != nil {

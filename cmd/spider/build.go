@@ -62,11 +62,8 @@ func (c *buildCommand) Run(s *streams) error {
 	if c.Lang != "auto" {
 		cfg.Lang = scaffold.Language(c.Lang)
 	}
-	if info, err := os.Stat(c.Dir); err == nil && info.IsDir() && !c.SelfHosted {
-		// Before it is built for nothing.
-		if _, _, err := c.find(); err != nil {
-			return err
-		}
+	if info, err := os.Stat(c.Dir); err == nil && info.IsDir() && !c.SelfHosted && o.Missing != "" {
+		return errors.New(o.Missing) // before it is built for nothing
 	}
 	staged, err := staging.Build(ctx, cfg)
 	for _, f := range staged {

@@ -133,7 +133,7 @@ func (c *completeCommand) Run(s *streams) error {
 	if len(words) == 0 {
 		words = []string{""}
 	}
-	g := newGrammar(s)
+	g := newGrammar(s, commands)
 	w := bufio.NewWriter(s.out)
 	for _, candidate := range g.complete(words[:len(words)-1], words[len(words)-1]) {
 		line := candidate.word
@@ -417,6 +417,3 @@ func (g *grammar) places(l *line) *places {
 	}
 	return p
 }
-
-// dir is where packages are.
-func (p *places) dir() string { return cmp.Or(p.PackageDir, defaultPackageDir) }

@@ -10,7 +10,7 @@ import (
 )
 
 func testGrammar() *grammar {
-	return newGrammar(&streams{out: &output{w: &bytes.Buffer{}}, err: &bytes.Buffer{}})
+	return newGrammar(&streams{out: &output{w: &bytes.Buffer{}}, err: &bytes.Buffer{}}, commands)
 }
 
 // Every command says what it is for, has an example, and has flags that say what they

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -19,17 +20,24 @@ Example: spider run arith add 2 3`
 
 // grammar is the command line's, made anew for each parse.
 type grammar struct {
-	cli      *commands
+	globals  *globals
 	parser   *kong.Kong
 	settings *settings
 
 	exited bool // by --help or --version
 }
 
-func newGrammar(s *streams) *grammar {
-	g := &grammar{cli: &commands{}, settings: newSettings()}
-	var err error
-	g.parser, err = kong.New(g.cli,
+// newGrammar is the grammar of some of the commands, or of them all. That of all takes
+// longer to make than many a task runs.
+func newGrammar(s *streams, list []command) *grammar {
+	g := &grammar{globals: &globals{}, settings: newSettings()}
+	g.settings.whole = func() *settings {
+		if len(list) == len(commands) {
+			return g.settings
+		}
+		return newGrammar(s, commands).settings
+	}
+	options := []kong.Option{
 		kong.Name("spider"),
 		kong.Description(description),
 		kong.Writers(s.out, s.err),
@@ -45,7 +53,16 @@ func newGrammar(s *streams) *grammar {
 		kong.WithBeforeResolve(g.settings.load),
 		kong.Resolvers(g.settings),
 		kong.Bind(s, g.settings),
-	)
+	}
+	for _, c := range list {
+		tags := c.tags
+		if c.hidden {
+			tags = append(slices.Clone(tags), `hidden:""`)
+		}
+		options = append(options, kong.DynamicCommand(c.name, c.help, "", c.fresh(), tags...))
+	}
+	var err error
+	g.parser, err = kong.New(g.globals, options...)
 	if err != nil {
 		panic(err) // the grammar itself is wrong
 	}
@@ -60,7 +77,7 @@ const (
 
 // dispatch parses the command line and runs the command.
 func dispatch(args []string, s *streams) error {
-	g := newGrammar(s)
+	g := newGrammar(s, called(args))
 	s.color = g.settings.early("color", args)
 	parsed, err := g.parser.Parse(args)
 	switch {
@@ -69,9 +86,31 @@ func dispatch(args []string, s *streams) error {
 	case err != nil:
 		return g.wrongUsage(err)
 	}
-	s.color = g.cli.Color
-	s.logAt(g.cli.LogLevel)
+	s.color = g.globals.Color
+	s.logAt(g.globals.LogLevel)
 	return g.settings.blame(parsed.Run(s))
+}
+
+// called are the commands that the grammar needs for args: the one that they begin with,
+// else all.
+func called(args []string) []command {
+	for i, c := range commands {
+		// The configuration is that of all commands.
+		if len(args) > 0 && args[0] == c.name && c.name != "config" {
+			return commands[i : i+1]
+		}
+	}
+	return commands
+}
+
+// commandNames are those that people are told of.
+func commandNames() (names []string) {
+	for _, c := range commands {
+		if !c.hidden {
+			names = append(names, c.name)
+		}
+	}
+	return names
 }
 
 // wrongUsage is what kong has to say, with better hints.
@@ -93,12 +132,7 @@ func (g *grammar) wrongUsage(err error) error {
 			}
 		}
 	} else if name, ok := strings.CutPrefix(text, "unexpected argument "); ok {
-		unknown = name
-		for _, command := range g.parser.Model.Children {
-			if !command.Hidden {
-				candidates = append(candidates, command.Name)
-			}
-		}
+		unknown, candidates = name, commandNames()
 	}
 	hint := "see spider --help"
 	if guess := catalog.Closest(unknown, candidates); guess != "" {

@@ -63,13 +63,10 @@ func (c *helpCommand) Run(s *streams) error {
 	if c.Topic == "" {
 		return dispatch([]string{"--help"}, s)
 	}
-	var names []string
-	for _, command := range newGrammar(s).parser.Model.Children {
-		if command.Name == c.Topic {
+	names := commandNames()
+	for _, command := range commands {
+		if command.name == c.Topic {
 			return dispatch([]string{c.Topic, "--help"}, s)
-		}
-		if !command.Hidden {
-			names = append(names, command.Name)
 		}
 	}
 	for _, topic := range topics {

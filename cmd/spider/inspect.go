@@ -100,16 +100,6 @@ func (c *inspectCommand) Run(s *streams) error {
 	return refused
 }
 
-// options are those of the flags, and the package directory.
-func (p *places) options(static bool, timeout time.Duration) (o inspect.Options, dir string) {
-	executor, dir, err := p.find()
-	o = inspect.Options{Executor: executor, Static: static, Timeout: timeout}
-	if err != nil {
-		o.Executor, o.Missing = "", err.Error()
-	}
-	return o, dir
-}
-
 // target finds the files that are meant by what was typed; named tells that it was a
 // package's name. The program comes first where there are both, as it is preferred.
 func target(dir, arg string) (files []string, named bool, problem string, err error) {

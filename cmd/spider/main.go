@@ -18,29 +18,40 @@ import (
 	"github.com/spider-go/spider/internal/bench"
 )
 
-// commands is the grammar: one field per command, each with a Run method that
-// takes *streams.
-type commands struct {
-	globals
+// command is one of spider's commands.
+type command struct {
+	name, help string
 
-	Run      runCommand      `cmd:"" help:"Run one task and print its results."`
-	Map      mapCommand      `cmd:"" help:"Run one task over many inputs."`
-	Top      topCommand      `cmd:"" help:"Watch the maps that run."`
-	Inspect  inspectCommand  `cmd:"" help:"Say what a package is, what it can do, and whether it loads."`
-	Packages packagesCommand `cmd:"" help:"List the packages of a directory, and whether they load."`
-	New      newCommand      `cmd:"" help:"Write a new package that builds, is tested and has a task."`
-	Build    buildCommand    `cmd:"" help:"Build a package and put it in place."`
-	Doctor   doctorCommand   `cmd:"" help:"Look at all that packages need, and say what to do."`
-	Bench    benchCommand    `cmd:"" help:"Measure what a call costs beyond the task."`
+	// fresh makes a struct with a Run method that takes *streams; the command line
+	// fills it in.
+	fresh func() any
 
-	Config     configCommand     `cmd:"" help:"Print the configuration, and where each value is from."`
-	Completion completionCommand `cmd:"" help:"Print a script for the shell, which then completes spider's commands."`
-	Help       helpCommand       `cmd:"" help:"Explain a command, or what all commands have in common."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
-
-	Man      manCommand      `cmd:"" hidden:"" help:"Write the manual pages."`
-	Complete completeCommand `cmd:"" hidden:"" passthrough:"" name:"__complete" help:"Answer the shell's completion."`
+	tags   []string // further ones of package kong's
+	hidden bool
 }
+
+// commands are all of them, in the order of the help.
+var commands = []command{
+	{name: "run", fresh: fresh[runCommand], help: "Run one task and print its results."},
+	{name: "map", fresh: fresh[mapCommand], help: "Run one task over many inputs."},
+	{name: "top", fresh: fresh[topCommand], help: "Watch the maps that run."},
+	{name: "inspect", fresh: fresh[inspectCommand], help: "Say what a package is, what it can do, and whether it loads."},
+	{name: "packages", fresh: fresh[packagesCommand], help: "List the packages of a directory, and whether they load."},
+	{name: "new", fresh: fresh[newCommand], help: "Write a new package that builds, is tested and has a task."},
+	{name: "build", fresh: fresh[buildCommand], help: "Build a package and put it in place."},
+	{name: "doctor", fresh: fresh[doctorCommand], help: "Look at all that packages need, and say what to do."},
+	{name: "bench", fresh: fresh[benchCommand], help: "Measure what a call costs beyond the task."},
+
+	{name: "config", fresh: fresh[configCommand], help: "Print the configuration, and where each value is from."},
+	{name: "completion", fresh: fresh[completionCommand], help: "Print a script for the shell, which then completes spider's commands."},
+	{name: "help", fresh: fresh[helpCommand], help: "Explain a command, or what all commands have in common."},
+	{name: "version", fresh: fresh[versionCommand], help: "Print the version."},
+
+	{name: "man", fresh: fresh[manCommand], hidden: true, help: "Write the manual pages."},
+	{name: "__complete", fresh: fresh[completeCommand], hidden: true, tags: []string{`cmd:"" passthrough:""`}, help: "Answer the shell's completion."},
+}
+
+func fresh[T any]() any { return new(T) }
 
 // globals are the flags of every command.
 type globals struct {

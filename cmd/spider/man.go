@@ -25,7 +25,7 @@ func (c *manCommand) Run(s *streams) error {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return &outputError{err}
 	}
-	for name, page := range manPages(newGrammar(s)) {
+	for name, page := range manPages(newGrammar(s, commands)) {
 		if err := os.WriteFile(filepath.Join(c.Dir, name), []byte(page), 0o644); err != nil {
 			return &outputError{err}
 		}

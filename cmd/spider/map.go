@@ -309,9 +309,7 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	if c.TaskStderr {
 		poolConfig.Stderr = r.screen.taskLine
 	}
-	if os.Getenv("SPIDER_CORE_DUMPS") == "on" {
-		poolConfig.Limits.Cores = -1 // what spider itself may
-	}
+	poolConfig.Limits.Cores = maxCore()
 	watched := newWatched(r)
 	poolConfig.Observer = watched
 	p, err := pool.New(poolConfig)
@@ -332,13 +330,15 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	b := batch.New(cfg)
 
 	background, ended := context.WithCancel(ctx)
+	var counting sync.WaitGroup
+	defer counting.Wait() // it uses the source's descriptor, which is closed then
 	defer ended()
 	if r.source.count != nil {
-		go func() {
+		counting.Go(func() {
 			if n, ok := r.source.count(background); ok {
 				r.source.total.Store(n)
 			}
-		}()
+		})
 	}
 	show := r.screen.show(func() progress { return r.progress(b.Stats()) })
 	unwatch := watched.serve(p, b)
@@ -353,11 +353,7 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 			err = &batch.OutputError{Err: closed}
 		}
 	}
-	var spawn *pool.SpawnError
-	if missing != nil && errors.As(err, &spawn) {
-		err = missing // the package is no program, so one is needed
-	}
-	err = hint(err, c.Package, c.Task, packageDir, describing)
+	err = hint(orMissing(err, missing), c.Package, c.Task, packageDir, describing)
 	err = r.ended(b.Stats(), err)
 	unwatch(err)
 	return err

@@ -2,10 +2,10 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spider-go/spider/internal/catalog"
@@ -99,7 +99,7 @@ type call struct {
 func (c *call) record(err error) ([]byte, error) {
 	r := record.Of(c.started, c.result, err)
 	var missing *noExecutorError
-	var stopped *signalError
+	var stopped *interruptError
 	var unreadable *resultError
 	switch {
 	case errors.As(err, &missing):
@@ -119,7 +119,7 @@ func (c *runCommand) call(s *streams, call *call) error {
 	if err != nil {
 		return err
 	}
-	context, err := tdl.NewTaskContext(1, tdl.Index(0), 1, 1)
+	task, err := tdl.NewTaskContext(1, tdl.Index(0), 1, 1)
 	if err != nil {
 		return err
 	}
@@ -132,9 +132,7 @@ func (c *runCommand) call(s *streams, call *call) error {
 	if c.Executor == "" {
 		cfg.Package = c.Package
 	}
-	if os.Getenv("SPIDER_CORE_DUMPS") == "on" {
-		cfg.Limits.Cores = -1 // what spider itself may
-	}
+	cfg.Limits.Cores = maxCore()
 	describing := undescribed()
 	if c.Check {
 		describing = describe(catalog.Source{
@@ -150,14 +148,9 @@ func (c *runCommand) call(s *streams, call *call) error {
 		}
 	}
 
-	request := pool.Request{Package: c.Package, Task: c.Task, Context: context.Encode(), Inputs: inputs}
+	request := pool.Request{Package: c.Package, Task: c.Task, Context: task.Encode(), Inputs: inputs}
 	err = c.execute(s, cfg, request, describing, call)
-	var spawn *pool.SpawnError
-	if missing != nil && errors.As(err, &spawn) && spawn.Executor == "" {
-		// The package is no program, so one is needed.
-		err = missing
-	}
-	if err != nil {
+	if err = orMissing(err, missing); err != nil {
 		return hint(err, c.Package, c.Task, packageDir, describing)
 	}
 	if call.lines, err = resultLines(call.result.Outputs); err != nil {
@@ -180,8 +173,8 @@ func (c *runCommand) inputs(stdin io.Reader) ([]byte, error) {
 // execute runs one task. When it returns, the executor is gone and all its
 // stderr has been passed on.
 func (c *runCommand) execute(s *streams, cfg pool.ProcessConfig, r pool.Request, describing *describing, call *call) error {
-	stop := catchStop()
-	defer stop.release()
+	ctx, release := interruptible()
+	defer release()
 	p, err := pool.StartProcess(cfg)
 	if err != nil {
 		return err
@@ -189,7 +182,8 @@ func (c *runCommand) execute(s *streams, cfg pool.ProcessConfig, r pool.Request,
 	defer p.Close()
 	call.executor = &record.Executor{PID: p.PID(), Program: p.Program()}
 	s.log.Debug("executor started", "pid", p.PID(), "program", p.Program())
-	stop.kills(p)
+	// It leads a process group of its own, so the terminal's signals do not reach it.
+	undisturbed := context.AfterFunc(ctx, func() { p.Kill("spider was " + context.Cause(ctx).Error()) })
 
 	// The package describes itself while the executor starts. If that ends, or is
 	// killed by a signal, there is nothing to wait for.
@@ -210,8 +204,8 @@ func (c *runCommand) execute(s *streams, cfg pool.ProcessConfig, r pool.Request,
 	}
 	exit := p.Shutdown()
 	s.log.Debug("executor ended", "pid", p.PID(), "how", exit.String())
-	if sig := stop.caught(); sig != 0 {
-		return &signalError{r.Package, r.Task, sig}
+	if !undisturbed() {
+		return &stoppedError{r.Package, r.Task, context.Cause(ctx)}
 	}
 	return cmp.Or(fault, err)
 }

@@ -24,6 +24,9 @@ import (
 // asks them, as its resolver; of itself it would take a file's word over the
 // environment's.
 type settings struct {
+	// whole has the flags of all commands; itself, if it has.
+	whole func() *settings
+
 	root     *kong.Application
 	commands map[*kong.Flag]*kong.Node // whose flag it is
 	envs     map[*kong.Flag]string     // its variable
@@ -116,9 +119,12 @@ func (s *settings) load(c *kong.Context) error {
 	if err := s.readAll(s.named(c)); err != nil {
 		return err
 	}
-	for _, file := range s.files {
-		if err := s.check(file); err != nil {
-			return err
+	if len(s.files) > 0 {
+		whole := s.whole()
+		for _, file := range s.files {
+			if err := whole.check(file); err != nil {
+				return err
+			}
 		}
 	}
 	for _, flag := range c.Flags() {

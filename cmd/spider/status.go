@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
 
@@ -70,7 +69,7 @@ const (
 //	*usageError                            statusUsage
 //	*pool.TimeoutError                     statusTimeout
 //	*pool.CrashError, died of a signal     statusSignal + n
-//	*signalError, *interruptError          statusSignal + n
+//	*interruptError                        statusSignal + n
 //	all else                               statusUnusable
 //
 // All else is: the other kinds of *pool.ExecutorError, a *pool.CrashError
@@ -82,7 +81,6 @@ func statusOf(err error) int {
 		usage    *usageError
 		timeout  *pool.TimeoutError
 		crash    *pool.CrashError
-		signaled *signalError
 		stopped  *interruptError
 		no       *noError
 		early    *unfinishedError
@@ -102,8 +100,6 @@ func statusOf(err error) int {
 		return statusTimeout
 	case errors.As(err, &crash) && diedOfSignal(crash.Exit):
 		return statusSignal + int(crash.Exit.Signal)
-	case errors.As(err, &signaled):
-		return statusSignal + int(signaled.signal)
 	case errors.As(err, &stopped):
 		return statusSignal + int(stopped.signal)
 	}
@@ -182,15 +178,16 @@ type outputError struct{ err error }
 func (e *outputError) Error() string { return fmt.Sprintf("cannot write the output: %v", e.err) }
 func (e *outputError) Unwrap() error { return e.err }
 
-// signalError says that spider itself was told to end.
-type signalError struct {
+// stoppedError says of a task that spider was told to end while it ran.
+type stoppedError struct {
 	pkg, task string
-	signal    syscall.Signal
+	err       error // an *interruptError
 }
 
-func (e *signalError) Error() string {
-	return fmt.Sprintf("task %s of package %s: stopped by %v", e.task, e.pkg, pool.Exit{Signal: e.signal})
+func (e *stoppedError) Error() string {
+	return fmt.Sprintf("task %s of package %s: %v", e.task, e.pkg, e.err)
 }
+func (e *stoppedError) Unwrap() error { return e.err }
 
 // resultError says that a task's results are not what the protocol calls results.
 type resultError struct {

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spider-go/spider/internal/record"
 	"github.com/spider-go/spider/pool"
@@ -92,7 +93,6 @@ type Batch struct {
 	window  *window
 	workers []worker
 	stop    context.CancelCauseFunc
-	ended   chan struct{} // closed when nothing more is run
 
 	mu    sync.Mutex
 	tally tally
@@ -120,7 +120,6 @@ func New(cfg Config) *Batch {
 		cfg:     cfg,
 		window:  newWindow(cfg.Window, !cfg.Unordered),
 		workers: make([]worker, cfg.Jobs),
-		ended:   make(chan struct{}),
 		tally:   newTally(time.Now(), cfg.Timeout),
 	}
 }
@@ -158,7 +157,6 @@ var ErrFailFast = errors.New("stopped at the first failure")
 func (b *Batch) Run(ctx context.Context) error {
 	ctx, b.stop = context.WithCancelCause(ctx)
 	defer b.stop(nil)
-	defer close(b.ended)
 
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -397,11 +395,15 @@ func (w *worker) retry(attempt int) {
 	w.mu.Unlock()
 }
 
-// abridge keeps what is shown of an input short.
+// abridge keeps what is shown of an input short. It cuts between characters.
 func abridge(text []byte) string {
 	const limit = 200 // bytes
-	if len(text) > limit {
-		return string(text[:limit]) + "..."
+	if len(text) <= limit {
+		return string(text)
 	}
-	return string(text)
+	n := limit
+	for n > limit-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return string(text[:n]) + "..."
 }

@@ -188,6 +188,3 @@ func (b *Batch) Stats() Stats {
 	slices.SortFunc(s.Running, func(x, y Running) int { return cmp.Compare(x.Index, y.Index) })
 	return s
 }
-
-// Ended is closed when the batch runs nothing any more.
-func (b *Batch) Ended() <-chan struct{} { return b.ended }

@@ -83,8 +83,9 @@ type Failure struct {
 // maxLine: a JSON text has up to six bytes for each of a string.
 const (
 	MaxExecutors = 128
-	maxText      = 80 // bytes
-	maxList      = 20 // causes, failures
+	maxText      = 80  // bytes
+	maxMessage   = 800 // bytes, of how a map has ended
+	maxList      = 20  // causes, failures
 
 	maxLine = 256 << 10
 )
@@ -113,17 +114,17 @@ func (s *Snapshot) fit() {
 		f.Text, f.Cause = short(f.Text), short(f.Cause)
 	}
 	s.Package, s.Task = short(s.Package), short(s.Task)
-	if len(s.Message) > 10*maxText {
-		s.Message = s.Message[:10*maxText] + "..."
-	}
+	s.Message = cut(s.Message, maxMessage)
 }
 
-// short cuts text, not inside a character.
-func short(text string) string {
-	if len(text) <= maxText {
+func short(text string) string { return cut(text, maxText) }
+
+// cut cuts text to limit bytes, not inside a character.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
 		return text
 	}
-	n := maxText - len("...")
+	n := limit - len("...")
 	for n > 0 && !utf8.RuneStart(text[n]) {
 		n--
 	}

@@ -1,9 +1,9 @@
 package scaffold
 
 import (
+	"bytes"
 	"fmt"
 	"go/token"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -18,9 +18,6 @@ var rustWords = strings.Fields(`abstract alloc as async await become box break c
 	enum extern false final fn for gen if impl in let loop macro match mod move mut override priv proc_macro pub
 	ref return self static std struct super test trait true try type typeof unsafe unsized use virtual where
 	while yield`)
-
-// crateNames finds the crates of a Cargo.lock.
-var crateNames = regexp.MustCompile(`(?m)^name = "([^"{]+)"`)
 
 // BadName says what keeps name from being that of a new package in lang, "" if nothing
 // does. It is stricter than executors are: the name becomes that of files, of a crate and
@@ -53,10 +50,8 @@ func BadName(name string, lang Language) string {
 	case lang == Rust && slices.Contains(rustWords, name):
 		return "is a word of the language Rust, or one of its own crates"
 	case lang == Rust:
-		for _, match := range crateNames.FindAllSubmatch(template("rust/Cargo.lock.tmpl"), -1) {
-			if string(match[1]) == name {
-				return "is the name of a crate that the package is built with"
-			}
+		if bytes.Contains(template("rust/Cargo.lock.tmpl"), []byte("\nname = \""+name+"\"\n")) {
+			return "is the name of a crate that the package is built with"
 		}
 	}
 	return ""

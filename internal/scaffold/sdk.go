@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/modfile"
 )
@@ -173,6 +174,7 @@ func (m *module) write(ctx context.Context, w *writer) error {
 	tidy := func(env ...string) ([]byte, error) {
 		cmd := exec.CommandContext(ctx, "go", "mod", "tidy")
 		cmd.Dir = w.dir
+		cmd.WaitDelay = time.Second // for what go has started and was killed without
 		cmd.Env = append(os.Environ(), append(env, "GOWORK=off", "GOFLAGS=-mod=mod")...)
 		out, err := cmd.CombinedOutput()
 		return bytes.TrimSpace(out), err

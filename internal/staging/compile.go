@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spider-go/spider/internal/scaffold"
 )
@@ -186,6 +187,10 @@ func copyFile(from, to string) error {
 	return errors.Join(err, f.Close())
 }
 
+// pipePatience is how long, after a compiler has ended or was killed, what it has left
+// running, such as a server that caches for it, may keep its output open.
+const pipePatience = 2 * time.Second
+
 // run runs a command in the source's folder, to its end or that of ctx, which kills all
 // that it has started. A nil stdout is the log.
 func (c *compiler) run(ctx context.Context, env []string, stdout io.Writer, name string, args ...string) error {
@@ -199,7 +204,11 @@ func (c *compiler) run(ctx context.Context, env []string, stdout io.Writer, name
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = pipePatience
 	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it has succeeded, and only left something behind
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -2,10 +2,15 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
+
+	"github.com/spider-go/spider/internal/inspect"
+	"github.com/spider-go/spider/pool"
 )
 
 const (
@@ -26,7 +31,39 @@ func (p *places) find() (executor, packageDir string, err error) {
 	if executor == "" {
 		executor, err = findExecutor()
 	}
-	return executor, cmp.Or(p.PackageDir, defaultPackageDir), err
+	return executor, p.dir(), err
+}
+
+// dir is where packages are.
+func (p *places) dir() string { return cmp.Or(p.PackageDir, defaultPackageDir) }
+
+// options are those of the flags, and the package directory.
+func (p *places) options(static bool, timeout time.Duration) (o inspect.Options, dir string) {
+	executor, dir, err := p.find()
+	o = inspect.Options{Executor: executor, Static: static, Timeout: timeout}
+	if err != nil {
+		o.Executor, o.Missing = "", err.Error()
+	}
+	return o, dir
+}
+
+// orMissing is err of a call or a pool; or missing, why there is no executor, if one was
+// needed: of a package that is a program, none is.
+func orMissing(err, missing error) error {
+	var spawn *pool.SpawnError
+	if missing != nil && errors.As(err, &spawn) && spawn.Executor == "" {
+		return missing
+	}
+	return err
+}
+
+// maxCore is the largest core dump of an executor: none, unless it is asked for; then
+// what spider itself may write.
+func maxCore() int64 {
+	if os.Getenv("SPIDER_CORE_DUMPS") == "on" {
+		return -1
+	}
+	return 0
 }
 
 // findExecutor looks beside this program, as both are installed together, then
