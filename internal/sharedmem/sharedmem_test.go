@@ -1,6 +1,7 @@
 package sharedmem
 
 import (
+	"errors"
 	"bufio"
 	"bytes"
 	"crypto/sha256"
@@ -150,6 +151,9 @@ func offer(t *testing.T, size int, mode string) *offered {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if o.Taken() {
+		t.Error("taken by nobody")
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -184,9 +188,6 @@ func (o *offered) do(command string, n int) string {
 
 func (o *offered) mustTake() {
 	o.t.Helper()
-	if o.Taken() {
-		o.t.Error("taken by nobody")
-	}
 	if got := o.line(); got != "true <nil>" {
 		o.t.Fatal(got)
 	}
@@ -477,5 +478,53 @@ func TestClose(t *testing.T) {
 			t.Error("taken")
 		}
 		o.Close()
+	}
+}
+
+// Memory that is claimed and was never written is not copied, at least where it is much;
+// and a long copy ends when it is late.
+func TestClaimsAndLateness(t *testing.T) {
+	t.Parallel()
+	o, err := NewOffer(4 * piece)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if got, err := o.CopyOut(nil, 3*piece); err == nil || len(got) > 0 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	want := pattern(3 * piece)
+	if err := o.CopyIn(want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := o.CopyOut(nil, len(want)); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	o.Late = func() bool { return true }
+	if err := o.CopyIn(want); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	if got, err := o.CopyOut(nil, len(want)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	// What fits one piece is not late for it.
+	if err := o.CopyIn(want[:piece]); err != nil {
+		t.Error(err)
+	}
+}
+
+// One that has inherited the offer, and is driven by somebody else, does not use it.
+func TestNotMadeToThisOne(t *testing.T) {
+	t.Parallel()
+	o := offer(t, most, "accept")
+	o.mustTake()
+	pid := o.pid
+	o.Made(pid + 1)
+	if got := o.do("write", Worthwhile); got != "false" {
+		t.Error(got)
+	}
+	o.Made(pid)
+	if got := o.do("write", Worthwhile); got != "true" {
+		t.Error(got)
 	}
 }
