@@ -157,13 +157,13 @@ func (s *settings) named(c *kong.Context) string {
 
 func (s *settings) readAll(named string) error {
 	if named != "" {
-		file, err := readConfig(named)
+		file, err := readConfig(named, true)
 		if err != nil {
 			return &usageError{fmt.Sprintf("cannot read the configuration: %v", err)}
 		}
 		return s.add(file, err)
 	}
-	file, err := readConfig(projectConfig)
+	file, err := readConfig(projectConfig, false)
 	if err == nil && !file.trusted {
 		return &usageError{fmt.Sprintf("%s belongs to another user, and could have anything run; if you trust it: --config %[1]s; else leave the folder, or --config /dev/null", projectConfig)}
 	}
@@ -174,7 +174,7 @@ func (s *settings) readAll(named string) error {
 	if err != nil {
 		return nil // there is no home, so nothing is in it
 	}
-	return s.add(readConfig(filepath.Join(dir, "spider", "config.toml")))
+	return s.add(readConfig(filepath.Join(dir, "spider", "config.toml"), false))
 }
 
 // add adds a file that was read. That there is none is no error.
@@ -224,9 +224,15 @@ func (f *configFile) value(section, flag string) (value any, origin string, ok b
 	return value, f.at(section, flag), ok
 }
 
-// readConfig reads one file. The error is a *usageError if it is no TOML.
-func readConfig(path string) (*configFile, error) {
-	file, err := os.Open(path)
+// readConfig reads one file, which the user has named, or which was found. The error is a *usageError if it is no TOML.
+func readConfig(path string, named bool) (*configFile, error) {
+	how := os.O_RDONLY
+	if !named {
+		// Whoever may write in the working directory may have left something there that
+		// would be waited for.
+		how |= syscall.O_NONBLOCK
+	}
+	file, err := os.OpenFile(path, how, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -234,6 +240,9 @@ func readConfig(path string) (*configFile, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if !named && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, &usageError{path + " is no regular file, so no configuration"}
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
 	if err != nil {
@@ -319,11 +328,15 @@ func (s *settings) check(f *configFile) error {
 			var flags []string
 			var found *kong.Flag
 			for _, flag := range node.Flags {
-				if s.settable(flag) {
-					flags = append(flags, flag.Name)
-					if flag.Name == name {
-						found = flag
-					}
+				if !s.settable(flag) {
+					continue
+				}
+				flags = append(flags, flag.Name)
+				switch name {
+				case flag.Name:
+					found = flag
+				case flag.Tag.Negatable:
+					return &usageError{fmt.Sprintf("%s: %s in [%s] is written as %s = false", f.at(key, name), name, key, flag.Name)}
 				}
 			}
 			if found == nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spider-go/spider/internal/record"
@@ -219,9 +220,18 @@ func (e *Earlier) replace() error {
 	if err != nil {
 		return err
 	}
-	name := target + ".resume"
-	fresh, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	// A name that nobody has: what is there already is somebody's, or leads elsewhere.
+	prefix := "." + filepath.Base(target) + ".resume-"
+	removeLeft(filepath.Dir(target), prefix)
+	made, err := os.CreateTemp(filepath.Dir(target), prefix+"*")
 	if err != nil {
+		return err
+	}
+	name := made.Name()
+	fresh, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
+	made.Close()
+	if err != nil {
+		os.Remove(name)
 		return err
 	}
 	if err = e.refill(fresh); err == nil {
@@ -237,11 +247,24 @@ func (e *Earlier) replace() error {
 	return nil
 }
 
+// removeLeft removes what attempts have left that were killed. The file they were to replace
+// is locked by this one, so none is under way.
+func removeLeft(dir, prefix string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // it is only about order
+	}
+	for _, entry := range entries {
+		digits, ok := strings.CutPrefix(entry.Name(), prefix)
+		if !ok || digits == "" || strings.Trim(digits, "0123456789") != "" || !entry.Type().IsRegular() {
+			continue
+		}
+		_ = os.Remove(filepath.Join(dir, entry.Name()))
+	}
+}
+
 func (e *Earlier) refill(fresh *os.File) error {
 	if err := lock(fresh); err != nil {
-		return err
-	}
-	if err := fresh.Truncate(0); err != nil { // what a killed attempt has left
 		return err
 	}
 	info, err := e.file.Stat()

@@ -116,10 +116,15 @@ func TestResumeCut(t *testing.T) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// Somebody else's, which no name of the copy may lead to.
+	precious := filepath.Join(dir, "precious")
+	if err := errors.Join(os.WriteFile(precious, []byte("precious"), 0o600), os.Symlink(precious, path+".resume")); err != nil {
+		t.Fatal(err)
+	}
 	for n := 0; n <= len(whole); n += 29 {
 		for _, again := range []bool{false, true} {
 			// A killed attempt may have left its copy.
-			if err := errors.Join(os.WriteFile(path, whole[:n], 0o600), os.WriteFile(path+".resume", []byte("left"), 0o600)); err != nil {
+			if err := errors.Join(os.WriteFile(path, whole[:n], 0o600), os.WriteFile(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".resume-123"), []byte("left"), 0o600)); err != nil {
 				t.Fatal(err)
 			}
 			e, _, err := resumed(t, path, again, 6, odd)
@@ -132,8 +137,14 @@ func TestResumeCut(t *testing.T) {
 			outcomes(t, path, 6)
 		}
 	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Lstat(path); err != nil || info.Mode() != 0o600 {
 		t.Errorf("%v, %v", info, err)
+	}
+	if text, err := os.ReadFile(precious); err != nil || string(text) != "precious" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("%q, %v", left, err)
 	}
 }
 

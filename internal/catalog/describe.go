@@ -168,6 +168,10 @@ func description(r *throwaway.Result, isProgram bool, limit time.Duration) (*tdl
 func ReadDescription(text []byte) (*tdl.Description, error) {
 	var d tdl.Description
 	if err := json.Unmarshal(text, &d); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			return nil, fmt.Errorf("%q is %s (at byte %d), which it cannot be", wrong.Field, wrong.Value, wrong.Offset)
+		}
 		return nil, err
 	}
 	if d.Format < 1 {

@@ -55,7 +55,11 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("the %s cannot be used: %s. Nothing was replaced", e.Form, e.Reason)
+	what := "the " + string(e.Form)
+	if e.Form == inspect.Other {
+		what = "it is neither a library nor a program, and"
+	}
+	return fmt.Sprintf("%s cannot be used: %s. Nothing was replaced", what, e.Reason)
 }
 
 // UsageError says that what was asked for is not possible.
