@@ -109,7 +109,10 @@ func (a *answers) look() {
 	case at > now:
 		a.setAlarm()
 	default:
-		a.now.Store(now)
+		// It only rises: this may be an old look, that comes late itself.
+		for known := a.now.Load(); known < now && !a.now.CompareAndSwap(known, now); {
+			known = a.now.Load()
+		}
 		a.interrupt()
 	}
 }
@@ -139,8 +142,8 @@ func (a *answers) interrupt() {
 // a.interrupting is held, so the read does not end before it returns, and the descriptor
 // is not closed.
 func (a *answers) poke(state uint64) (done bool) {
-	if a.state.Load() != state {
-		return true
+	if a.state.Load() != state || !canPoke() {
+		return true // without it, read looks at the state itself
 	}
 	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(a.fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == nil {
@@ -150,8 +153,8 @@ func (a *answers) poke(state uint64) (done bool) {
 		unix.Close(fd)
 		return true
 	}
-	// This program has no descriptor left, or there is no /proc. The read may yet end by
-	// itself, as it does if nothing but the process holds the pipe.
+	// This program has no descriptor left. The read may yet end by itself, as it does if
+	// nothing but the process holds the pipe.
 	time.AfterFunc(pokeAgain, func() {
 		a.interrupting.Lock()
 		defer a.interrupting.Unlock()
@@ -162,6 +165,15 @@ func (a *answers) poke(state uint64) (done bool) {
 
 // pokeAgain is how long to wait for a descriptor.
 const pokeAgain = 5 * time.Millisecond
+
+// canPoke reports whether there is a /proc.
+var canPoke = sync.OnceValue(func() bool {
+	_, err := os.Stat("/proc/self/fd")
+	return err == nil
+})
+
+// lookAgain is how often a read that cannot be interrupted looks whether it is to end.
+const lookAgain = 10 * time.Millisecond
 
 // Read returns what is there, io.EOF at the end of the pipe or of the process, or an
 // error that is os.ErrDeadlineExceeded.
@@ -255,6 +267,14 @@ func (a *answers) read(b []byte) (int, error) {
 	if n, ok := a.spin.Read(a.fd, b); ok {
 		return n, nil
 	}
+	if !canPoke() && !a.last {
+		ready := []unix.PollFd{{Fd: int32(a.fd), Events: unix.POLLIN}}
+		for n := 0; n == 0; n, _ = unix.Poll(ready, int(lookAgain/time.Millisecond)) {
+			if a.state.Load()&reading == 0 {
+				return 0, unix.EINTR
+			}
+		}
+	}
 	return unix.Read(a.fd, b)
 }
 
@@ -294,6 +314,12 @@ func (a *answers) unread(polled *[3]unix.PollFd) int16 {
 			return 0 // it would be one of the call, too
 		}
 	}
+}
+
+// overdue reports whether the deadline is over.
+func (a *answers) overdue() bool {
+	at := a.deadline.Load()
+	return at != 0 && moment(time.Now()) >= at
 }
 
 // untilDeadline is how long it is to the deadline; 0: there is none, or it is over.

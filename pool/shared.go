@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"errors"
+	"os"
 	"time"
 
 	"github.com/spider-go/spider/internal/protocol"
@@ -33,6 +35,7 @@ func (p *Process) offer(maxPayload int) {
 		return
 	}
 	if offer, err := sharedmem.NewOffer(maxPayload); err == nil {
+		offer.Late = p.out.overdue
 		p.shared, p.sharedEnd = offer, offer.Close
 	}
 }
@@ -70,7 +73,9 @@ func (p *Process) share(r *Request) (inMemory bool, err error) {
 	if len(r.Inputs) > p.shared.Max() {
 		return false, nil
 	}
-	if err := p.shared.CopyIn(r.Inputs); err != nil {
+	if err := p.shared.CopyIn(r.Inputs); errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, err
+	} else if err != nil {
 		// There is no memory: it goes by pipe, if it fits.
 		return false, r.tooLarge(p.maxFrame, 0)
 	}

@@ -80,6 +80,9 @@ func notJSON(arg string, err error) string {
 	if text == "" {
 		return `empty text is not JSON; an empty string is '""'`
 	}
+	if json.Valid([]byte(text)) {
+		return abridge(text) + " cannot be sent" + reason(err)
+	}
 	is := abridge(text) + " is not JSON"
 	why := is + reason(err)
 	quote := "a string needs its quotes: " + shellQuote(jsonString(abridge(text)))

@@ -25,7 +25,7 @@ func TestNotJSON(t *testing.T) {
 		{"[1,2", `[1,2 is not JSON: unexpected end, where ',' or ']' should be (at byte 4)`},
 		{`{a:1}`, `{a:1} is not JSON: unexpected 'a', where a key should be (at byte 1)`},
 		{"1 2", `1 2 is not JSON: unexpected '2' after the value (at byte 2); a string needs its quotes: '"1 2"'`},
-		{"18446744073709551616", `18446744073709551616 is not JSON: the number 18446744073709551616 does not fit a 64-bit integer (at byte 0)`},
+		{"18446744073709551616", `18446744073709551616 cannot be sent: the number 18446744073709551616 does not fit a 64-bit integer (at byte 0)`},
 	} {
 		_, err := encodeArguments([]string{"1", tt.arg})
 		var usage *usageError

@@ -19,7 +19,7 @@ func (e *interruptError) Error() string { return "stopped by " + pool.Exit{Signa
 // the first one.
 func interruptible() (ctx context.Context, stop func()) {
 	signals := make(chan os.Signal, 1)
-	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
 		if !signal.Ignored(sig) {
 			signal.Notify(signals, sig)
 		}

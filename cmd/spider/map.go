@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/spider-go/spider/internal/typecheck"
 	"github.com/spider-go/spider/internal/wire"
 	"github.com/spider-go/spider/pool"
+	"github.com/spider-go/spider/tdl"
 )
 
 type mapCommand struct {
@@ -344,6 +346,9 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	unwatch := watched.serve(p, b)
 	err = b.Run(ctx)
 	show.end()
+	if err == nil && r.skipped()+b.Stats().Sent == 0 {
+		err = absent(ctx, p, c.Package, c.Task, describing)
+	}
 
 	closing, cancel := context.WithTimeout(ctx, closePatience)
 	defer cancel()
@@ -358,6 +363,25 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	unwatch(err)
 	return err
 }
+
+// absent says that there is no such package or task, which no input has found out: none
+// was sent.
+func absent(ctx context.Context, p *pool.Pool, pkg, task string, describing *describing) error {
+	<-describing.done
+	if d := describing.description; d != nil && !slices.ContainsFunc(d.Tasks, func(t tdl.TaskDescription) bool { return t.Name == task }) {
+		return &pool.ExecutorError{Package: pkg, Task: task, Kind: pool.TaskError, Err: tdl.Errorf(tdl.TaskNotFound, "%s", task)}
+	}
+	// Nobody has this task; the package is loaded before that shows.
+	_, err := p.Execute(ctx, pool.Request{Package: pkg, Task: absentTask})
+	var answered *pool.ExecutorError
+	if errors.As(err, &answered) && answered.Kind == pool.TaskError {
+		return nil
+	}
+	return err
+}
+
+// absentTask is a task that no package has.
+const absentTask = "__spider_load"
 
 // checks says what is wrong with arguments, as far as the package describes its tasks.
 func checks(d *describing, task string) func(inputs []byte) error {
@@ -390,6 +414,11 @@ func (r *mapRun) progress(s batch.Stats) progress {
 
 // ended says how it went, and what the command ends with.
 func (r *mapRun) ended(s batch.Stats, err error) error {
+	nothing := s.Done == 0 && r.skipped() == 0
+	var unwritten *batch.OutputError
+	if errors.As(err, &unwritten) {
+		s.Done = s.Written // the rest is in no file
+	}
 	done := fmt.Sprintf("%s done", grouped(s.Done))
 	if total := r.source.total.Load(); err != nil && total > 0 {
 		done = fmt.Sprintf("%s of %s done", grouped(s.Done), grouped(total-r.skipped()))
@@ -409,7 +438,11 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 		if s.Failed == 0 {
 			return nil
 		}
-		return &noError{fmt.Sprintf("%s of %s failed: %s", grouped(s.Failed), grouped(s.Done), causes(s))}
+		text := fmt.Sprintf("%s of %s failed: %s", grouped(s.Failed), grouped(s.Done), causes(s))
+		if s.Sent == 0 && !r.command.plain() {
+			text += "; an input is a JSON array of arguments, or, with --lines, a line of text, or, with --files, a file's name"
+		}
+		return &noError{text}
 	}
 	var other *batch.OtherInputsError
 	if errors.As(err, &other) {
@@ -426,7 +459,7 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	if first {
 		err = &noError{fmt.Sprintf("stopped as input %d has failed (--fail-fast)", stopped.Index)}
 	}
-	if s.Done == 0 && r.skipped() == 0 {
+	if nothing {
 		return &unfinishedError{err, ""}
 	}
 	return &unfinishedError{err, done + r.howToResume()}

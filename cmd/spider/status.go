@@ -114,6 +114,11 @@ func diedOfSignal(e pool.Exit) bool { return e.Signal != 0 && e.Killed == "" }
 func explain(err error) string {
 	var crash *pool.CrashError
 	var early *unfinishedError // its crash is of no task
+	var broken *pool.BreakerError
+	if errors.As(err, &broken) {
+		// When a pool would try again is nobody's business who has none any more.
+		return strings.Replace(err.Error(), broken.Error(), fmt.Sprintf("%v (tried %d times)", broken.Err, broken.Deaths), 1)
+	}
 	if !errors.As(err, &crash) || errors.As(err, &early) {
 		return err.Error()
 	}

@@ -350,6 +350,9 @@ func concerns(err error) concern {
 	case errors.As(err, &broken), errors.Is(err, pool.ErrClosed):
 		return theRest
 	case errors.As(err, &spawn):
+		if !pool.Retryable(err) {
+			return theRest // it is not there, or no program
+		}
 		return theExecutor
 	case errors.As(err, &answered):
 		if answered.Kind != pool.TaskError || errors.As(err, &task) && task.Kind == tdl.TaskNotFound {

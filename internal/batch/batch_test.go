@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -262,7 +263,7 @@ func TestRetries(t *testing.T) {
 			case index == 3: // not what is tried again
 				return pool.Result{}, &pool.ExecutorError{Kind: pool.TaskError, Err: &tdl.Error{Kind: tdl.ExecutionError}}
 			case index == 4 && tries[index] < startTries: // nor does this count
-				return pool.Result{}, &pool.SpawnError{Err: errors.New("x")}
+				return pool.Result{}, &pool.SpawnError{Executor: "e", Err: errors.New("x")}
 			}
 			return pool.Result{Outputs: r.Inputs}, nil
 		}),
@@ -325,7 +326,8 @@ func TestEndOfAll(t *testing.T) {
 		{&pool.ExecutorError{Package: "p", Kind: pool.TaskError, Err: &tdl.Error{Kind: tdl.TaskNotFound}}, 1},
 		{&pool.BreakerError{Err: inLoad}, 1},
 		{pool.ErrClosed, 1},
-		{&pool.SpawnError{Err: errors.New("x")}, startTries},
+		{&pool.SpawnError{Executor: "e", Err: errors.New("x")}, startTries},
+		{&pool.SpawnError{Executor: "e", Err: fs.ErrNotExist}, 1},
 		{inLoad, startTries},
 		{&pool.TimeoutError{Report: pool.Report{Phase: pool.PhaseLoad}}, startTries},
 	} {

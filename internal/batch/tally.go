@@ -17,6 +17,7 @@ type Stats struct {
 	Taken   int64 // inputs read, without those that an earlier output had
 	Done    int64 // inputs that have a record, failed ones among them
 	Failed  int64
+	Sent    int64   // of those done, what went to an executor
 	Retried int64   // calls that were made again
 	Written int64   // records written
 	Waiting int64   // records that wait to be written, or for an earlier one
@@ -60,6 +61,7 @@ type tally struct {
 	started                      time.Time
 	limit                        time.Duration // of a call
 	taken, done, failed, retried int64
+	sent                         int64
 	readAll                      bool
 	causes                       map[string]int64
 	lately                       []Failure // the latest last
@@ -81,6 +83,9 @@ func (t *tally) count(r *record.Record, text string) {
 	t.done++
 	if took := time.Duration(r.WallUS) * time.Microsecond; took > t.slowest.Took {
 		t.slowest = Slow{*r.Index, text, took}
+	}
+	if r.Outcome != record.BadInput && r.Outcome != record.TooLarge {
+		t.sent++
 	}
 	if r.Outcome == record.OK {
 		return
@@ -161,7 +166,7 @@ func (b *Batch) Stats() Stats {
 	b.mu.Lock()
 	t := &b.tally
 	s := Stats{
-		Started: t.started, Taken: t.taken, Done: t.done, Failed: t.failed, Retried: t.retried,
+		Started: t.started, Taken: t.taken, Done: t.done, Failed: t.failed, Sent: t.sent, Retried: t.retried,
 		ReadAll: t.readAll, Rate: t.rate(time.Now()), Slowest: t.slowest, Lately: slices.Clone(t.lately),
 	}
 	for text, count := range maps.All(t.causes) {

@@ -14,6 +14,7 @@ import (
 // memory.
 type Accepted struct {
 	region
+	pid      uint32 // this process's
 	released uint32 // the parent's count when reserved was true
 }
 
@@ -72,14 +73,19 @@ func (a *Accepted) take() error {
 	if err := a.open(); err != nil {
 		return err
 	}
+	a.pid = uint32(os.Getpid())
 	word := binary.NativeEndian.AppendUint64(nil, magic)
-	_, err := unix.Pwrite(a.fd, binary.NativeEndian.AppendUint32(word, uint32(os.Getpid())), 0)
+	_, err := unix.Pwrite(a.fd, binary.NativeEndian.AppendUint32(word, a.pid), 0)
 	return os.NewSyscallError("pwrite", err)
 }
 
-// Payload is the memory itself, for the task to read its inputs in.
+// usable reports whether the offer is this process's own. One that came down from another
+// is its parent's, who does not drive this process.
+func (a *Accepted) usable() bool { return a != nil && a.word(madeAt).Load() == a.pid }
+
+// Payload is the memory itself, for the task to read its inputs in; nil if there is none.
 func (a *Accepted) Payload() []byte {
-	if a == nil {
+	if !a.usable() {
 		return nil
 	}
 	return a.payload()
@@ -87,7 +93,7 @@ func (a *Accepted) Payload() []byte {
 
 // Max is how many bytes a payload may have.
 func (a *Accepted) Max() int {
-	if a == nil {
+	if !a.usable() {
 		return 0
 	}
 	return a.max
@@ -96,11 +102,11 @@ func (a *Accepted) Max() int {
 // CopyIn writes a payload for the parent to read. It reports whether it did: not if it
 // is not worth it, too large, there is no memory left, or the parent does not want it.
 func (a *Accepted) CopyIn(b []byte) bool {
-	if a == nil || len(b) < Worthwhile || len(b) > a.max || a.word(withdrawAt).Load() != 0 {
+	if !a.usable() || len(b) < Worthwhile || len(b) > a.max || a.word(withdrawAt).Load() != 0 {
 		return false
 	}
 	if released := a.word(releasedAt).Load(); released != a.released {
 		a.released, a.reserved = released, 0
 	}
-	return a.copyIn(b) == nil
+	return a.copyIn(b, nil) == nil
 }

@@ -11,7 +11,8 @@
 // The memory is a memfd of a fixed size. Only what is used of it takes memory.
 //
 //	offset 0     the executor's word: magic (8 bytes), its process id (u32)
-//	offset 64    the parent's word: withdrawn (u32, 0 or 1), released (u32, a count)
+//	offset 64    the parent's word: withdrawn (u32, 0 or 1), released (u32, a count), and
+//	             the process id of whom the offer is made to (u32)
 //	offset 4096  one payload: inputs, and after the task has returned its outputs
 //
 // All integers are in the machine's byte order. The parent writes inputs, sends a

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -15,6 +16,10 @@ import (
 // Offer is the parent's side. Its methods may be called by one goroutine at a time, but
 // for Release.
 type Offer struct {
+	// Late, if set, is asked now and then during a copy. Where it says so the copy ends
+	// with os.ErrDeadlineExceeded.
+	Late func() bool
+
 	file *os.File
 	pid  int // of whom it is made to
 
@@ -64,8 +69,13 @@ func create() (int, error) {
 // File is what the executor is to inherit.
 func (o *Offer) File() *os.File { return o.file }
 
-// Made says to which process the offer has been made.
-func (o *Offer) Made(pid int) { o.pid = pid }
+// Made says to which process the offer has been made: no other may use it that has
+// inherited it, and is driven by somebody else. It must come before the first request.
+func (o *Offer) Made(pid int) {
+	o.pid = pid
+	// Should this fail, the executor answers by pipe.
+	_, _ = unix.Pwrite(o.fd, binary.NativeEndian.AppendUint32(nil, uint32(pid)), madeAt)
+}
 
 // Max is how many bytes a payload may have.
 func (o *Offer) Max() int { return o.max }
@@ -111,7 +121,7 @@ func (o *Offer) CopyIn(b []byte) (err error) {
 		}
 		o.resident.Store(int64(o.reserved))
 	}()
-	return o.copyIn(b)
+	return o.copyIn(b, o.Late)
 }
 
 // CopyOut appends a payload of n bytes, which the executor has written, to dst.
@@ -130,7 +140,20 @@ func (o *Offer) CopyOut(dst []byte, n int) (_ []byte, err error) {
 			err = fmt.Errorf("the shared memory cannot be read: %v", fault)
 		}
 	}()
-	dst = append(dst, o.payload()[:n]...)
+	from := o.payload()[:n]
+	if n > piece {
+		if end, err := unix.Seek(o.fd, payloadAt, unix.SEEK_HOLE); err == nil && end < int64(payloadAt+n) {
+			return dst, fmt.Errorf("it claims %d bytes in shared memory and has written fewer", n)
+		}
+		dst = slices.Grow(dst, n)
+	}
+	for len(from) > piece {
+		dst, from = append(dst, from[:piece]...), from[piece:]
+		if o.Late != nil && o.Late() {
+			return dst, os.ErrDeadlineExceeded
+		}
+	}
+	dst = append(dst, from...)
 	// Reserved by the executor.
 	o.reserved = max(o.reserved, n)
 	o.resident.Store(int64(o.reserved))

@@ -23,6 +23,7 @@ const (
 	pidAt      = 8
 	withdrawAt = 64
 	releasedAt = 68
+	madeAt     = 72
 	payloadAt  = 4096
 
 	// step is by how much more than needed is reserved at once.
@@ -88,14 +89,23 @@ func (r *region) reserve(n int) error {
 	}
 }
 
-// copyIn copies b to the beginning of the payload.
-func (r *region) copyIn(b []byte) error {
+// piece is how much is copied at once.
+const piece = 16 << 20
+
+// copyIn copies b to the beginning of the payload, unless it gets late.
+func (r *region) copyIn(b []byte, late func() bool) error {
 	if err := r.open(); err != nil {
 		return err
 	}
 	if err := r.reserve(len(b)); err != nil {
 		return err
 	}
-	copy(r.payload(), b)
+	for to := r.payload(); len(b) > 0; {
+		n := copy(to, b[:min(len(b), piece)])
+		to, b = to[n:], b[n:]
+		if len(b) > 0 && late != nil && late() {
+			return os.ErrDeadlineExceeded
+		}
+	}
 	return nil
 }
