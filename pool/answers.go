@@ -26,6 +26,8 @@ type answers struct {
 
 	spin spin.Spinner // looks for the answer before blocking
 
+	blind bool // a read cannot be interrupted, and has to look itself
+
 	// stuck is called, once, when a read is past its deadline and cannot be interrupted
 	// at the moment. It ends the process, and that the read, unless something the process
 	// has forked holds the pipe too.
@@ -109,11 +111,18 @@ func (a *answers) look() {
 	case at > now:
 		a.setAlarm()
 	default:
-		// It only rises: this may be an old look, that comes late itself.
-		for known := a.now.Load(); known < now && !a.now.CompareAndSwap(known, now); {
-			known = a.now.Load()
-		}
+		a.know(now)
 		a.interrupt()
+	}
+}
+
+// know notes that it is that late. This may be an old look, which comes late itself.
+func (a *answers) know(now int64) {
+	for {
+		known := a.now.Load()
+		if known >= now || a.now.CompareAndSwap(known, now) {
+			return
+		}
 	}
 }
 
@@ -142,7 +151,7 @@ func (a *answers) interrupt() {
 // a.interrupting is held, so the read does not end before it returns, and the descriptor
 // is not closed.
 func (a *answers) poke(state uint64) (done bool) {
-	if a.state.Load() != state || !canPoke() {
+	if a.state.Load() != state || a.blind {
 		return true // without it, read looks at the state itself
 	}
 	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(a.fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -166,10 +175,10 @@ func (a *answers) poke(state uint64) (done bool) {
 // pokeAgain is how long to wait for a descriptor.
 const pokeAgain = 5 * time.Millisecond
 
-// canPoke reports whether there is a /proc.
-var canPoke = sync.OnceValue(func() bool {
+// noProc reports whether there is no /proc, as in a bare chroot.
+var noProc = sync.OnceValue(func() bool {
 	_, err := os.Stat("/proc/self/fd")
-	return err == nil
+	return err != nil
 })
 
 // lookAgain is how often a read that cannot be interrupted looks whether it is to end.
@@ -267,11 +276,15 @@ func (a *answers) read(b []byte) (int, error) {
 	if n, ok := a.spin.Read(a.fd, b); ok {
 		return n, nil
 	}
-	if !canPoke() && !a.last {
+	if a.blind && !a.last {
 		ready := []unix.PollFd{{Fd: int32(a.fd), Events: unix.POLLIN}}
-		for n := 0; n == 0; n, _ = unix.Poll(ready, int(lookAgain/time.Millisecond)) {
+		for n := 0; n <= 0; {
 			if a.state.Load()&reading == 0 {
 				return 0, unix.EINTR
+			}
+			var err error
+			if n, err = unix.Poll(ready, int(lookAgain/time.Millisecond)); err != nil && err != unix.EINTR {
+				return 0, err
 			}
 		}
 	}

@@ -25,7 +25,7 @@ func answersFrom(t testing.TB) (a *answers, w int) {
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	a = &answers{fd: fds[0]}
+	a = &answers{fd: fds[0], blind: rand.IntN(8) == 0}
 	if rand.IntN(2) == 0 {
 		a.spin = spin.New(100 * time.Microsecond)
 	}
@@ -334,5 +334,57 @@ func BenchmarkAnswers(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Looks at the clock may overtake each other.
+func TestAnswersKnowTheLatest(t *testing.T) {
+	t.Parallel()
+	var a answers
+	a.deadline.Store(100)
+	a.know(101)
+	a.know(99)
+	if !a.late() {
+		t.Error("it is not late any more")
+	}
+}
+
+// Without /proc a read ends too, whoever holds the pipe.
+func TestAnswersBlind(t *testing.T) {
+	t.Parallel()
+	a, w := answersFrom(t)
+	defer unix.Close(w)
+	defer a.close()
+	a.blind = true
+	if _, err := unix.Write(w, []byte("abc")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 10)
+	if n, err := a.Read(b); err != nil || string(b[:n]) != "abc" {
+		t.Fatalf("%q, %v", b[:n], err)
+	}
+	ended := make(chan error)
+	go func() {
+		got, err := all(a)
+		if string(got) != "def" {
+			err = errors.Join(err, fmt.Errorf("%q", got))
+		}
+		ended <- err
+	}()
+	if _, err := unix.Write(w, []byte("def")); err != nil {
+		t.Fatal(err)
+	}
+	a.end()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+
+	late, held := answersFrom(t)
+	defer unix.Close(held)
+	defer late.close()
+	late.blind = true
+	late.setDeadline(time.Now().Add(5 * time.Millisecond))
+	if n, err := late.Read(b); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d, %v", n, err)
 	}
 }

@@ -190,7 +190,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 		p.cmd.Env = append(p.cmd.Environ(), envPackageDir+"="+cfg.PackageDir)
 	}
 	p.limits = cfg.Limits
-	p.out.spin = spin.New(cfg.Spin)
+	p.out.spin, p.out.blind = spin.New(cfg.Spin), noProc()
 	p.offer(cfg.MaxPayload)
 	if err := p.start(); err != nil {
 		p.sharedEnd()
