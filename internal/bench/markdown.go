@@ -223,6 +223,7 @@ func (r *Report) sizes(b *strings.Builder) {
 	r.chart(b, chartSizes, "time by size of the payload")
 	fmt.Fprintf(b, "A payload in, the same one out, by a task in C that copies it once (of the package `%s`). "+
 		"The executor's time is that copy, into memory fresh from malloc; the rest is the way there and back. "+
+		"Answers go into the memory of the last one (`OutputBuffer`), as they do in the C programs. "+
 		"The C echo over pipes sends frames of the same sizes, without a copy of its own; its pipes hold 1 MiB where the system permits it and the payload is larger than 64 KiB. "+
 		"The C echo in shared memory copies a payload four times, twice in each process: its child's two copies stand as its executor's time. "+
 		"Each is measured for about %s ms, with at least %d calls.\n", workload.EchoPackage, strconv.FormatInt(r.Config.TurnTime.Milliseconds(), 10), min(leastCalls, r.Config.Calls))

@@ -107,6 +107,7 @@ func measureSize(o *order, kinds *workload.Calls, bytes int) (s Size, err error)
 			}
 			executors[i] = measure(on, &c)
 			executors[i].fewChecks = true
+			executors[i].buffer = []byte{}
 			if err := add(executors[i]); err != nil {
 				return s, err
 			}
