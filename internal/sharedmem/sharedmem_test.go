@@ -1,10 +1,10 @@
 package sharedmem
 
 import (
-	"errors"
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"math"
