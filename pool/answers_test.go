@@ -25,7 +25,7 @@ func answersFrom(t testing.TB) (a *answers, w int) {
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	a = &answers{fd: fds[0], blind: rand.IntN(8) == 0}
+	a = &answers{fd: fds[0]}
 	if rand.IntN(2) == 0 {
 		a.spin = spin.New(100 * time.Microsecond)
 	}

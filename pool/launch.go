@@ -21,7 +21,13 @@ const (
 func (p *Pool) start(g *group) {
 	p.total++
 	g.pending++
+	stock := g.wanting.Len() < g.pending && p.busy > 0
 	p.work.Go(func() {
+		if stock {
+			// A call that has just lost its executor has another, and needs the cores
+			// more: it takes as long as a call takes, if it gets them.
+			p.pause(startPause)
+		}
 		e, err := p.launch(g)
 		if err == nil {
 			p.mu.Lock()
@@ -202,4 +208,17 @@ func allowed(env, names []string) []string {
 		}
 	}
 	return kept
+}
+
+// startPause is how long a start waits that is for the stock, while calls are under way.
+const startPause = time.Millisecond
+
+// pause waits, unless the pool is closed.
+func (p *Pool) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.done:
+	}
 }
