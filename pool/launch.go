@@ -16,6 +16,11 @@ const (
 	loadTask    = "__spider_load"
 )
 
+// newPing is a request that every executor answers, whatever it has.
+func newPing() Request {
+	return Request{Package: pingPackage, Task: loadTask, Context: defaultContext, Inputs: noInputs}
+}
+
 // start starts an executor in the background, for a caller who waits or for the stock.
 // p.mu is held.
 func (p *Pool) start(g *group) {
@@ -113,7 +118,7 @@ func (p *Pool) comeUp(e *executor) error {
 	}
 	p.mu.Unlock()
 
-	ping := Request{Package: pingPackage, Task: loadTask, Context: defaultContext, Inputs: noInputs}
+	ping := newPing()
 	_, err = e.execute(&ping, PhaseStart, p.cfg.StartTimeout, begin.Add(p.cfg.StartTimeout))
 	if err == nil || lives(err) {
 		if why := e.unfit(); why != nil {

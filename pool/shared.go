@@ -95,7 +95,7 @@ func (p *Process) introduce(r *Request) error {
 	if p.heard || len(r.Inputs) < sharedmem.Worthwhile || r.tooLarge(p.maxFrame, 0) == nil {
 		return nil
 	}
-	ping := Request{Package: pingPackage, Task: loadTask, Context: defaultContext, Inputs: noInputs}
+	ping := newPing()
 	if err := p.send(&ping); err != nil {
 		return err
 	}

@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"github.com/spider-go/spider/internal/catalog"
-	"github.com/spider-go/spider/internal/msgpack"
 	"github.com/spider-go/spider/internal/record"
-	"github.com/spider-go/spider/internal/wire"
 	"github.com/spider-go/spider/pool"
 	"github.com/spider-go/spider/tdl"
 )
@@ -222,16 +220,13 @@ func (c *runCommand) check(s *streams, d *describing, inputs []byte) error {
 
 // resultLines writes each payload as a line of JSON.
 func resultLines(outputs []byte) ([]byte, error) {
-	results, err := wire.Parse(outputs)
+	results, err := record.Results(outputs)
 	if err != nil {
 		return nil, err
 	}
 	var lines []byte
-	for i, payload := range results.All() {
-		if lines, _, err = msgpack.AppendJSON(lines, payload); err != nil {
-			return nil, fmt.Errorf("result %d: %w", i+1, err)
-		}
-		lines = append(lines, '\n')
+	for _, value := range results {
+		lines = append(append(lines, value...), '\n')
 	}
 	return lines, nil
 }

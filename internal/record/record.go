@@ -104,7 +104,7 @@ func Of(started time.Time, result pool.Result, err error) Record {
 		r.Executor = &Executor{Number: result.Executor, PID: result.PID}
 	}
 	if err == nil {
-		if r.Results, err = results(result.Outputs); err == nil {
+		if r.Results, err = Results(result.Outputs); err == nil {
 			r.Outcome = OK
 			return r
 		}
@@ -159,8 +159,8 @@ func OutcomeOf(err error) Outcome {
 	return BadInput
 }
 
-// results makes JSON values of a payload sequence.
-func results(outputs []byte) ([]json.RawMessage, error) {
+// Results makes JSON values of a payload sequence.
+func Results(outputs []byte) ([]json.RawMessage, error) {
 	sequence, err := wire.Parse(outputs)
 	if err != nil {
 		return nil, err
