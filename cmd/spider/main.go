@@ -11,9 +11,12 @@ package main
 import (
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/spider-go/spider/internal/bench"
 )
@@ -77,6 +80,9 @@ type streams struct {
 
 func main() {
 	bench.Worker()
+	// What this program was started with beyond stdio is not for executors and their tasks.
+	// Kernels before Linux 5.11 cannot do it.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
