@@ -254,6 +254,9 @@ func (a *answers) readLeft(b []byte) (int, error) {
 	return 0, io.EOF
 }
 
+// reading reports whether somebody waits for an answer.
+func (a *answers) reading() bool { return a.state.Load()&(1<<stateBits-1) == reading }
+
 // stopped ends a read and reports whether it was interrupted.
 func (a *answers) stopped(state uint64) bool {
 	if a.state.CompareAndSwap(state, state&^reading) {

@@ -145,7 +145,9 @@ type Process struct {
 	limit  atomic.Int64 // of the last call
 	slice  timeslice.Slice
 
-	stderr *tail
+	stderr   *tail
+	expected atomic.Bool // its end: it has been asked for it
+
 	dead   chan error    // gets what waiting for the process's end came to
 	exited chan struct{} // closed when exit is set and stderr is read
 	exit   Exit
@@ -283,6 +285,9 @@ func (p *Process) await() {
 // leaves behind, while the zombie still holds the group's number.
 func (p *Process) wait() {
 	err := <-p.dead
+	if !p.expected.Load() && !p.out.reading() {
+		time.Sleep(deathPause)
+	}
 	p.mu.Lock()
 	if err == nil {
 		p.killGroup()
@@ -305,6 +310,10 @@ func (p *Process) wait() {
 	p.stderr.finish(patience)
 	close(p.exited)
 }
+
+// deathPause is how long what is to be done after a death waits that nobody waits for: the
+// next call has just lost its executor, has another, and needs the cores more.
+const deathPause = time.Millisecond
 
 func exitOf(pid int, state *os.ProcessState, killed string) Exit {
 	if state == nil {
@@ -363,6 +372,7 @@ func (p *Process) Kill(reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stderr.hurry()
+	p.expected.Store(true)
 	if p.reaped {
 		return
 	}
@@ -644,7 +654,10 @@ const closedPipePatience = 5 * time.Second
 
 // CloseInput closes the process's stdin: it will answer what it has been sent
 // and exit.
-func (p *Process) CloseInput() error { return p.in.close() }
+func (p *Process) CloseInput() error {
+	p.expected.Store(true)
+	return p.in.close()
+}
 
 // shutdownPatience is how long an idle process may take to shut down.
 const shutdownPatience = 2 * time.Second
@@ -653,6 +666,7 @@ const shutdownPatience = 2 * time.Second
 // process that does not end within two seconds is killed.
 func (p *Process) Shutdown() Exit {
 	deadline := time.Now().Add(shutdownPatience)
+	p.expected.Store(true)
 	p.in.tryWrite(protocol.AppendShutdown(nil), deadline)
 	select {
 	case <-p.exited:
