@@ -15,7 +15,8 @@ import (
 )
 
 // answers is the parent's end of an executor's stdout. The calling goroutine itself
-// blocks in read: nothing has to be asked before, and nothing else to be woken. What
+// blocks in read: nothing has to be asked before, and nothing else to be woken. (Where
+// that would be at the cost of others, it is parked.) What
 // else can end the wait, the deadline and the end of the process (whoever may still hold
 // the other end open), interrupts it: it opens the other end once more and writes one
 // byte. After that the stream is of no use, and that byte is never taken for the
@@ -25,6 +26,8 @@ type answers struct {
 	fd int        // blocking; -1 when closed
 
 	spin spin.Spinner // looks for the answer before blocking
+
+	processors int32 // GOMAXPROCS, more or less: to ask takes the scheduler's lock
 
 	blind bool // a read cannot be interrupted, and has to look itself
 
@@ -49,6 +52,8 @@ type answers struct {
 	wrote        bool // the byte
 
 	// Of mu's holder:
+	long    bool   // the answer is not expected soon
+	parked  parked // reads without blocking
 	spoiled bool   // the deadline has interrupted a read
 	last    bool   // the process has ended: there is nothing but
 	rest    []byte // which has been read, and
@@ -291,6 +296,18 @@ func (a *answers) read(b []byte) (int, error) {
 			}
 		}
 	}
+	if a.blind || a.last {
+		return unix.Read(a.fd, b)
+	}
+	waiters := waiting.Add(1)
+	defer waiting.Add(-1)
+	if !a.long && 2*waiters <= a.processors {
+		a.parked.passed()
+	} else {
+		if n, ok, err := a.parked.read(a.fd, b); ok {
+			return n, err
+		}
+	}
 	return unix.Read(a.fd, b)
 }
 
@@ -357,6 +374,7 @@ func (a *answers) close() {
 	if a.alarm.timer != nil {
 		a.alarm.timer.Stop()
 	}
+	a.parked.close()
 	if a.fd >= 0 {
 		unix.Close(a.fd)
 		a.fd = -1

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -25,7 +26,7 @@ func answersFrom(t testing.TB) (a *answers, w int) {
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	a = &answers{fd: fds[0]}
+	a = &answers{fd: fds[0], processors: math.MaxInt32, long: rand.IntN(2) == 0}
 	if rand.IntN(2) == 0 {
 		a.spin = spin.New(100 * time.Microsecond)
 	}

@@ -3,6 +3,9 @@ package pool_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,5 +86,61 @@ func BenchmarkExecutors(b *testing.B) {
 			callers.Wait()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 		})
+	}
+}
+
+// BenchmarkNeighbours is a round trip between two goroutines that have nothing to do with
+// the pool, over a socket, while as many others as there are processors make calls.
+func BenchmarkNeighbours(b *testing.B) {
+	built, err := tasktest.Build()
+	if err != nil {
+		b.Fatal(err)
+	}
+	request := pool.Request{Package: "misbehave", Task: "echo", Context: tasktest.Context(), Inputs: tasktest.Inputs("x")}
+	n := runtime.GOMAXPROCS(0)
+	p, err := pool.New(pool.Config{Executor: built.Executor, PackageDir: built.Packages, Executors: n, Timeout: time.Minute})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	var callers sync.WaitGroup
+	defer callers.Wait()
+	var done atomic.Bool
+	defer done.Store(true)
+	for range n {
+		callers.Go(func() {
+			for !done.Load() {
+				if _, err := p.Execute(context.Background(), request); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer listener.Close()
+	callers.Go(func() {
+		if c, err := listener.Accept(); err == nil {
+			defer c.Close()
+			_, _ = io.Copy(c, c)
+		}
+	})
+	c, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	one := make([]byte, 1)
+	for b.Loop() {
+		if _, err := c.Write(one); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, one); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

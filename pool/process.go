@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -192,7 +193,8 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 		p.cmd.Env = append(p.cmd.Environ(), envPackageDir+"="+cfg.PackageDir)
 	}
 	p.limits = cfg.Limits
-	p.out.spin, p.out.blind = spin.New(cfg.Spin), noProc()
+	p.out.spin, p.out.blind, p.out.long = spin.New(cfg.Spin), noProc(), true
+	p.out.processors = int32(runtime.GOMAXPROCS(0))
 	p.offer(cfg.MaxPayload)
 	if err := p.start(); err != nil {
 		p.sharedEnd()
@@ -483,6 +485,7 @@ func (p *Process) receive(r *Request) (Result, error) {
 	if err := protocol.DecodeResponseShared(body, p.maxShared(), &response); err != nil {
 		return Result{}, err
 	}
+	p.out.long = response.Elapsed >= longTask
 	payload := response.Outcome.Payload
 	switch {
 	case response.Shared > 0:
