@@ -17,8 +17,13 @@ __attribute__((constructor)) static void note_open_files(void)
 
 void spider_restore_open_files(void)
 {
-	if (open_files.rlim_max != 0)
-		setrlimit(RLIMIT_NOFILE, &open_files);
+	struct rlimit now;
+
+	/* A hard limit that the host has lowered since is not to be raised again. */
+	if (open_files.rlim_max != 0 && getrlimit(RLIMIT_NOFILE, &now) == 0) {
+		now.rlim_cur = open_files.rlim_cur < now.rlim_max ? open_files.rlim_cur : now.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &now);
+	}
 }
 
 /* The exported symbols stand in C: a Go function would receive the pointers as

@@ -25,7 +25,7 @@ import (
 
 func init() {
 	debug.SetMaxStack(registered.MaxStack)
-	C.spider_restore_open_files()
+	restoreOpenFiles()
 	// Otherwise this Go runtime ends the process when it writes to a stderr
 	// that nobody reads any more.
 	signal.Ignore(syscall.SIGPIPE)
@@ -35,6 +35,8 @@ func init() {
 		runtime.GOMAXPROCS(2)
 	}
 }
+
+func restoreOpenFiles() { C.spider_restore_open_files() }
 
 var (
 	// name is what get_name returns: C memory, for the life of the process.

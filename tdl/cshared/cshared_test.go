@@ -7,6 +7,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/spider-go/spider/internal/tasktest"
 )
 
@@ -36,5 +38,34 @@ func TestMeaninglessPointers(t *testing.T) {
 	cmd.Env = append(os.Environ(), "GOGC=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%.2000s", err, out)
+	}
+}
+
+// The limit on open files is put back to what the process was given, and no higher than
+// a hard limit that has been lowered since.
+func TestOpenFilesLimit(t *testing.T) {
+	t.Parallel()
+	const restore = "SPIDER_TEST_RESTORE"
+	if os.Getenv(restore) != "" {
+		for _, c := range []struct{ now, want unix.Rlimit }{
+			{unix.Rlimit{Cur: 300, Max: 300}, unix.Rlimit{Cur: 250, Max: 300}},
+			{unix.Rlimit{Cur: 200, Max: 200}, unix.Rlimit{Cur: 200, Max: 200}},
+		} {
+			var limit unix.Rlimit
+			if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &c.now); err != nil {
+				t.Fatal(err)
+			}
+			restoreOpenFiles()
+			if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit != c.want {
+				t.Errorf("%+v becomes %+v, want %+v; %v", c.now, limit, c.want, err)
+			}
+		}
+		return
+	}
+	// The shell sets the limits, as those of this process are its runtime's already.
+	cmd := exec.Command("sh", "-c", `ulimit -S -n 250 && ulimit -H -n 400 && exec "$0" -test.run '^TestOpenFilesLimit$'`, os.Args[0])
+	cmd.Env = append(os.Environ(), restore+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
