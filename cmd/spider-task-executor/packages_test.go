@@ -36,6 +36,7 @@ func TestPackageThatDoesNotLoad(t *testing.T) {
 		{"wrong_minor", pool.IncompatibleVersion, []string{"0.2.0", "0.1.0"}},
 		{"bad_utf8_name", pool.InvalidUtf8, nil},
 		{"init_fails", pool.PackageInitError, nil},
+		{"init_fails_no_execute", pool.PackageInitError, nil},
 		{"init_fails_garbage", pool.ErrorPayloadDeserializationFailure, []string{"init_fails_garbage"}},
 		{"init_fails_empty", pool.ErrorPayloadDeserializationFailure, []string{"init_fails_empty"}},
 	} {

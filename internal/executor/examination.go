@@ -7,8 +7,8 @@ const (
 	StepOpen     = "open"     // the file, and all it depends on
 	StepVersion  = "version"  // which ABI it was built for
 	StepName     = "name"     // what it calls itself
-	StepExecute  = "execute"  // has it the function that runs tasks
 	StepInit     = "init"     // its own preparations
+	StepExecute  = "execute"  // has it the function that runs tasks
 	StepDescribe = "describe" // what it says of itself
 )
 

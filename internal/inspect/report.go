@@ -195,8 +195,8 @@ var during = map[string]string{
 	executor.StepOpen:     "while it was opened",
 	executor.StepVersion:  "when it was asked for its version",
 	executor.StepName:     "when it was asked for its name",
-	executor.StepExecute:  "while it was looked at",
 	executor.StepInit:     "in its init function",
+	executor.StepExecute:  "while it was looked at",
 	executor.StepDescribe: "while it described itself",
 }
 

@@ -42,6 +42,7 @@ func TestFile(t *testing.T) {
 		library(t, "no_version"):            {Refused, "__spider_tdl_package_get_version", "", "", false, ""},
 		library(t, "no_execute"):            {Refused, "__spider_tdl_package_execute", "no_execute", "", false, ""},
 		library(t, "init_fails"):            {Refused, "init refuses", "init_fails", "", false, ""},
+		library(t, "init_fails_no_execute"): {Refused, "init refuses", "init_fails_no_execute", "", false, ""},
 		library(t, "init_crashes"):          {Refused, "SIGSEGV (segmentation fault) in its init function", "init_crashes", "", false, ""},
 		library(t, "constructor_crashes"):   {Refused, "SIGSEGV (segmentation fault) while it was opened", "", "", false, ""},
 		library(t, "constructor_exits"):     {Refused, "exited with status 7 while it was opened", "", "", false, ""},

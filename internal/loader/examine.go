@@ -17,7 +17,7 @@ import (
 // Examine does with the library at path, wherever it is and whatever it is called, what
 // is done with a package before its first task runs, and asks it to describe itself. Tell
 // gets each step when it begins and when it is done. A
-// step that fails is the last one, but that describe follows init in any case.
+// step that fails is the last one, but that after init describe follows in any case.
 func Examine(path string, tell func(executor.Finding)) {
 	name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "lib"), ".so")
 	// step reports whether to go on.
@@ -61,16 +61,18 @@ func Examine(path string, tell func(executor.Finding)) {
 	}) {
 		return
 	}
-	if !step(executor.StepExecute, func(*executor.Finding) error {
+	// In the order of check, so that both tell the same reason where there are two.
+	prepared := true
+	if initialise := symbol(handle, C.SPIDER_TDL_SYMBOL_INIT); initialise != nil {
+		prepared = step(executor.StepInit, func(*executor.Finding) error { return asError(runInit(initialise, name)) })
+	}
+	if prepared && !step(executor.StepExecute, func(*executor.Finding) error {
 		if symbol(handle, C.SPIDER_TDL_SYMBOL_EXECUTE) == nil {
 			return missing(name, C.SPIDER_TDL_SYMBOL_EXECUTE)
 		}
 		return nil
 	}) {
 		return
-	}
-	if initialise := symbol(handle, C.SPIDER_TDL_SYMBOL_INIT); initialise != nil {
-		step(executor.StepInit, func(*executor.Finding) error { return asError(runInit(initialise, name)) })
 	}
 	// Also where init has failed: there is something to tell all the same.
 	step(executor.StepDescribe, func(f *executor.Finding) (err error) {

@@ -78,6 +78,7 @@ var CPackages = []CPackage{
 	odd("init_fails", `init fails with ExecutionError("init refuses")`, exportsInit, "-DINIT_FAILS"),
 	odd("init_fails_garbage", "init fails with bytes that are no error", exportsInit, "-DINIT_FAILS_GARBAGE"),
 	odd("init_fails_empty", "init fails with length 0 at address 1", exportsInit, "-DINIT_FAILS_EMPTY"),
+	odd("init_fails_no_execute", "init fails as that of init_fails, and there is no execute symbol", []string{symVersion, symName, symInit}, "-DINIT_FAILS", "-DNO_EXECUTE"),
 	odd("init_crashes", "init dies of SIGSEGV", exportsInit, "-DINIT_CRASHES"),
 	odd("init_hangs", "init never returns", exportsInit, "-DINIT_HANGS"),
 
