@@ -35,7 +35,7 @@ const (
 
 // ErrTooLarge is what an outputs buffer that would decode to more than
 // [MaxOutputs] gives.
-var ErrTooLarge = fmt.Errorf("task outputs: more than %d MiB after decompression", MaxOutputs>>20)
+var ErrTooLarge = fmt.Errorf("task outputs: they would take more than %d MiB of memory (the decompressed bytes, and %d bytes for each payload)", MaxOutputs>>20, sliceSize)
 
 // EncodeOutputs builds the task outputs buffer of these payloads, as a commit
 // task receives it: plain up to 1,024 payload bytes, compressed above. The error

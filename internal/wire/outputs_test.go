@@ -269,6 +269,12 @@ func TestDecodeOutputsTooLarge(t *testing.T) {
 			t.Errorf("%s: %v, want ErrTooLarge", test.name, err)
 		}
 	}
+	// It is not always the decompressed bytes alone that are too many.
+	for _, says := range []string{"more than 256 MiB of memory", "decompressed", "24 bytes for each payload"} {
+		if !strings.Contains(ErrTooLarge.Error(), says) {
+			t.Errorf("%q does not say %q", ErrTooLarge, says)
+		}
+	}
 }
 
 func allocated(f func()) uint64 {
