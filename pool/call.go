@@ -17,7 +17,11 @@ var (
 		if err != nil {
 			panic(err) // it contradicts nothing
 		}
-		return c.Encode()
+		b, err := c.Encode()
+		if err != nil {
+			panic(err)
+		}
+		return b
 	}()
 	noInputs = []byte{0, 0, 0, 0}
 )
@@ -41,7 +45,12 @@ func CallInto(ctx context.Context, p *Pool, pkg, task string, args []any, result
 		return fmt.Errorf("task %s of package %s: arguments: %w", task, pkg, err)
 	}
 	r := Request{Package: pkg, Task: task, Inputs: inputs}
-	r.Context, _ = ctx.Value(taskContextKey{}).([]byte)
+	if c, ok := ctx.Value(taskContextKey{}).(encodedContext); ok {
+		if c.err != nil {
+			return fmt.Errorf("task %s of package %s: %w", task, pkg, c.err)
+		}
+		r.Context = c.bytes
+	}
 	result, err := p.Execute(ctx, r)
 	if err != nil {
 		return err
@@ -54,10 +63,18 @@ func CallInto(ctx context.Context, p *Pool, pkg, task string, args []any, result
 
 type taskContextKey struct{}
 
+// encodedContext is a task's context, or why it has no form.
+type encodedContext struct {
+	bytes []byte
+	err   error
+}
+
 // WithTaskContext returns a context in which [Call] and [CallInto] tell tasks that they
-// are the one c says.
+// are the one c says. If c contradicts itself, they send nothing and return an *[tdl.Error]
+// of kind InvalidTaskContext.
 func WithTaskContext(ctx context.Context, c tdl.TaskContext) context.Context {
-	return context.WithValue(ctx, taskContextKey{}, c.Encode())
+	b, err := c.Encode()
+	return context.WithValue(ctx, taskContextKey{}, encodedContext{b, err})
 }
 
 // Retryable reports whether the same call may succeed if it is simply made again: it

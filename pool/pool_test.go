@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -200,6 +201,11 @@ func TestPoolTaskContext(t *testing.T) {
 		t.Errorf("%d, %q, %v", job, id, err)
 	}
 	if _, err := pool.Call[int](t.Context(), p, "gorecover", "panic_text", "x"); !errors.Is(err, tdl.ExecutionError) {
+		t.Errorf("%v", err)
+	}
+	// A commit task without the graph's outputs, which no constructor makes.
+	c.TaskID = tdl.Commit
+	if err := pool.CallInto(pool.WithTaskContext(t.Context(), c), p, "gorecover", "context", nil, &job, &id); !errors.Is(err, tdl.InvalidTaskContext) || !strings.Contains(err.Error(), "task context of package gorecover") {
 		t.Errorf("%v", err)
 	}
 }

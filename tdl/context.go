@@ -49,7 +49,8 @@ func (id TaskID) String() string {
 }
 
 // TaskContext tells a task who it is. Its fields are for reading; contexts are
-// built with [NewTaskContext] and [NewCommitContext].
+// built with [NewTaskContext] and [NewCommitContext], and what these would refuse
+// is not encoded.
 type TaskContext struct {
 	JobID           uint64
 	TaskID          TaskID
@@ -64,10 +65,22 @@ type TaskContext struct {
 // context needs the outputs of the graph: for it, use [NewCommitContext].
 // The error is an *[Error] of kind InvalidTaskContext.
 func NewTaskContext(jobID uint64, id TaskID, instanceID, resourceGroupID uint64) (TaskContext, error) {
-	if id == Commit {
-		return TaskContext{}, Errorf(InvalidTaskContext, "a commit task's context needs the outputs of the task graph")
+	c := TaskContext{JobID: jobID, TaskID: id, TaskInstanceID: instanceID, ResourceGroupID: resourceGroupID}
+	if err := c.contradiction(); err != nil {
+		return TaskContext{}, err
 	}
-	return TaskContext{JobID: jobID, TaskID: id, TaskInstanceID: instanceID, ResourceGroupID: resourceGroupID}, nil
+	return c, nil
+}
+
+// contradiction says what keeps c from being sent, as an *[Error].
+func (c TaskContext) contradiction() error {
+	switch {
+	case c.TaskID == Commit && !c.hasOutputs:
+		return Errorf(InvalidTaskContext, "a commit task's context needs the outputs of the task graph")
+	case c.TaskID != Commit && c.hasOutputs:
+		return Errorf(InvalidTaskContext, "only a commit task's context has outputs of the task graph, but this is of %v", c.TaskID)
+	}
+	return nil
 }
 
 // NewCommitContext builds the context of a commit task from the outputs of the
@@ -129,8 +142,17 @@ type taskIDWire struct {
 	Cleanup *msgpack.Unit
 }
 
-// Encode returns the context as it travels.
-func (c TaskContext) Encode() []byte {
+// Encode returns the context as it travels. The error is an *[Error] of kind
+// InvalidTaskContext: it is a commit task's without the outputs of the graph, or
+// another's with them. What the constructors return is neither.
+func (c TaskContext) Encode() ([]byte, error) {
+	if err := c.contradiction(); err != nil {
+		return nil, err
+	}
+	return c.encode(), nil
+}
+
+func (c TaskContext) encode() []byte {
 	w := contextWire{JobID: c.JobID, TaskInstanceID: c.TaskInstanceID, ResourceGroupID: c.ResourceGroupID}
 	switch c.TaskID.kind {
 	case kindCommit:

@@ -81,7 +81,7 @@ func TestContextVectors(t *testing.T) {
 	vectors := contextVectors(t)
 	for name, b := range vectors {
 		if name, ok := strings.CutPrefix(name, "msgpack/TaskContext/"); ok && written[name] != nil {
-			if got := written[name].Encode(); !bytes.Equal(got, b) {
+			if got := written[name].encode(); !bytes.Equal(got, b) {
 				t.Errorf("%s: wrote %x, want %x", name, got, b)
 			}
 			got, err := decodeContext(b)
@@ -222,7 +222,14 @@ func FuzzDecodeContext(f *testing.F) {
 			return
 		}
 		_, _, _ = c.TaskGraphOutputs()
-		again, err := decodeContext(c.Encode())
+		b, err = c.Encode()
+		if errors.Is(err, InvalidTaskContext) && (c.TaskID == Commit) != c.hasOutputs {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := decodeContext(b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +286,7 @@ func TestGraphOutputs(t *testing.T) {
 			if built.outputs[0] != c.encoding {
 				t.Errorf("encoding %d, want %d", built.outputs[0], c.encoding)
 			}
-			read, err := decodeContext(built.Encode())
+			read, err := decodeContext(built.encode())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -313,6 +320,37 @@ func TestDamagedGraphOutputs(t *testing.T) {
 		_, ok, err := c.TaskGraphOutputs()
 		if !ok || !errors.Is(err, &Error{Kind: DeserializationError}) {
 			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+	}
+}
+
+// The fields can be set to what the constructors refuse, and a peer's context may say it;
+// it does not travel on.
+func TestContradictingContextIsNotEncoded(t *testing.T) {
+	t.Parallel()
+	commit, err := NewCommitContext(1, 2, 3, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed := commit
+	renamed.TaskID = Cleanup
+	decoded, err := DecodeContext([]byte("\x95\x01\xa6Commit\x02\x03\xc0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for says, c := range map[string]TaskContext{
+		"a commit task's context needs the outputs":   {JobID: 1, TaskID: Commit},
+		"context needs the outputs of the task graph": decoded,
+		"only a commit task's context has outputs":    renamed,
+		"but this is of task 7":                       {TaskID: Index(7), outputs: commit.outputs, hasOutputs: true},
+	} {
+		if b, err := c.Encode(); b != nil || !errors.Is(err, InvalidTaskContext) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%+v: %x, %v, want %q", c, b, err, says)
+		}
+	}
+	for _, c := range []TaskContext{commit, {}, {TaskID: Cleanup}} {
+		if b, err := c.Encode(); len(b) == 0 || err != nil {
+			t.Errorf("%+v: %x, %v", c, b, err)
 		}
 	}
 }
@@ -409,7 +447,7 @@ func FuzzPlainContext(f *testing.F) {
 		{JobID: 1 << 63, TaskID: Index(300), TaskInstanceID: 70_000, ResourceGroupID: 1 << 40},
 		{TaskID: Cleanup},
 	} {
-		f.Add(c.Encode())
+		f.Add(c.encode())
 	}
 	f.Add([]byte("\x95\xff\x81\xa5Index\x00\x00\x00\xc0"))
 	f.Add([]byte("\x95\x00\x81\xa5Index\xd0\x01\x00\x00"))
@@ -429,7 +467,7 @@ func TestPlainContextIsTheUsualOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := c.Encode()
+	b := c.encode()
 	got, ok := decodePlainContext(b)
 	if !ok || !reflect.DeepEqual(got, c) {
 		t.Errorf("%x: %+v, %v", b, got, ok)

@@ -37,7 +37,7 @@ func sequence(t testing.TB, values ...any) []byte {
 // call runs a task of p on these arguments.
 func call(t testing.TB, p *pkg, task string, args ...any) ([]byte, error) {
 	t.Helper()
-	return execute(t, p, task, ordinary.Encode(), sequence(t, args...))
+	return execute(t, p, task, ordinary.encode(), sequence(t, args...))
 }
 
 // execute runs a task of p on these bytes. The error is the *Error that travels.
@@ -195,7 +195,7 @@ func TestOrderOfChecks(t *testing.T) {
 		Func("task", func(ctx TaskContext, s string, n uint8) error { return Errorf(Custom, "ran") }),
 		Func("none", func() error { return Errorf(Custom, "ran") }),
 	)
-	context, bad := ordinary.Encode(), []byte{0x94}
+	context, bad := ordinary.encode(), []byte{0x94}
 	inputs := sequence(t, "s", 1)
 	for _, c := range []struct {
 		name, task      string
@@ -252,7 +252,7 @@ func TestContextParameter(t *testing.T) {
 	for _, want := range []TaskContext{ordinary, commit} {
 		for task, inputs := range map[string][]byte{"only": sequence(t), "first": sequence(t, 1)} {
 			got = TaskContext{}
-			if _, err := execute(t, p, task, want.Encode(), inputs); err != nil {
+			if _, err := execute(t, p, task, want.encode(), inputs); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got, compareContexts); diff != "" {
@@ -426,7 +426,7 @@ func TestCallsDoNotShare(t *testing.T) {
 		inputs := sequence(t, v)
 		var failed bool
 		// One buffer for all outputs, as tdl/cshared has it.
-		dst, failed = p.Execute(dst[:0], []byte("keep"), ordinary.Encode(), inputs)
+		dst, failed = p.Execute(dst[:0], []byte("keep"), ordinary.encode(), inputs)
 		if want := sequence(t, v); failed || !bytes.Equal(dst, want) {
 			t.Errorf("got %x, want %x", dst, want)
 		}
@@ -456,8 +456,8 @@ func TestExecuteAppends(t *testing.T) {
 		Func("cannot be encoded", func() (string, union, error) { return "a", union{}, nil }),
 	)
 	for _, task := range []string{"fine", "fails", "cannot be encoded", "missing"} {
-		alone, failed := p.Execute(nil, []byte(task), ordinary.Encode(), sequence(t))
-		after, failedAgain := p.Execute([]byte("before"), []byte(task), ordinary.Encode(), sequence(t))
+		alone, failed := p.Execute(nil, []byte(task), ordinary.encode(), sequence(t))
+		after, failedAgain := p.Execute([]byte("before"), []byte(task), ordinary.encode(), sequence(t))
 		if string(after) != "before"+string(alone) || failed != failedAgain {
 			t.Errorf("%s: %x after %x", task, after, alone)
 		}
@@ -474,7 +474,7 @@ func TestManyPayloads(t *testing.T) {
 	p := pack(t, Func("none", nothing))
 	inputs := wire.AppendHeader(nil, 1<<20)
 	inputs = append(inputs, make([]byte, 4<<20)...)
-	context := ordinary.Encode()
+	context := ordinary.encode()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	const calls = 10

@@ -491,7 +491,11 @@ func TestCommitContext(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		result, err := p.Execute(pool.Request{Package: p.pkg, Task: "sum_outputs", Context: ctx.Encode(), Inputs: tasktest.Inputs()}, patience)
+		encoded, err := ctx.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := p.Execute(pool.Request{Package: p.pkg, Task: "sum_outputs", Context: encoded, Inputs: tasktest.Inputs()}, patience)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -146,7 +146,11 @@ func (c *runCommand) call(s *streams, call *call) error {
 		}
 	}
 
-	request := pool.Request{Package: c.Package, Task: c.Task, Context: task.Encode(), Inputs: inputs}
+	encoded, err := task.Encode()
+	if err != nil {
+		return err
+	}
+	request := pool.Request{Package: c.Package, Task: c.Task, Context: encoded, Inputs: inputs}
 	err = c.execute(s, cfg, request, describing, call)
 	if err = orMissing(err, missing); err != nil {
 		return hint(err, c.Package, c.Task, packageDir, describing)

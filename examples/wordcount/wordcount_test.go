@@ -121,7 +121,11 @@ func TestErrors(t *testing.T) {
 	p := start(t)
 	missing := filepath.Join(t.TempDir(), "missing")
 	ctx, none := tasktest.Context(), tasktest.Inputs()
-	commit, err := tdl.NewCommitContext(1, 1, 1, [][]byte{{1}})
+	ofCommit, err := tdl.NewCommitContext(1, 1, 1, [][]byte{{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit, err := ofCommit.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +147,7 @@ func TestErrors(t *testing.T) {
 		{"count", ctx, tasktest.Inputs(missing, "3"), tdl.DeserializationError, []string{`"count"`, "parameter 2 (top: u64)"}},
 		{"count", ctx, tasktest.Inputs(missing, -1), tdl.DeserializationError, []string{"parameter 2 (top: u64)", "-1"}},
 		{"count", ctx, tasktest.Inputs(missing, 1), tdl.ExecutionError, []string{missing, "No such file"}},
-		{"count", commit.Encode(), tasktest.Inputs(missing, 1), tdl.ExecutionError, []string{missing}},
+		{"count", commit, tasktest.Inputs(missing, 1), tdl.ExecutionError, []string{missing}},
 	} {
 		_, err := run(p, c.task, c.context, c.inputs)
 		var failed *tdl.Error

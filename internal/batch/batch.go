@@ -373,7 +373,11 @@ func contextOf(index int64, attempt int) []byte {
 	if err != nil {
 		panic(err) // it contradicts nothing
 	}
-	return c.Encode()
+	b, err := c.Encode()
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // IndexOf is the input that a task of a batch is about, by its context.

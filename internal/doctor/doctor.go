@@ -194,6 +194,10 @@ func (e *examination) ask() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	encoded, err := task.Encode()
+	if err != nil {
+		return 0, err
+	}
 	inputs, err := tdl.EncodeValues()
 	if err != nil {
 		return 0, err
@@ -206,7 +210,7 @@ func (e *examination) ask() (time.Duration, error) {
 	defer p.Close()
 	stop := context.AfterFunc(e.ctx, func() { p.Kill("nobody waits for it") })
 	defer stop()
-	_, err = p.Execute(pool.Request{Package: "nobody_has_it", Task: "none", Context: task.Encode(), Inputs: inputs}, e.cfg.Timeout)
+	_, err = p.Execute(pool.Request{Package: "nobody_has_it", Task: "none", Context: encoded, Inputs: inputs}, e.cfg.Timeout)
 	var answered *pool.ExecutorError
 	var crash *pool.CrashError
 	switch {

@@ -331,6 +331,10 @@ func (r *Report) load(ctx context.Context, path string, limit time.Duration) err
 	if err != nil {
 		return err
 	}
+	encoded, err := task.Encode()
+	if err != nil {
+		return err
+	}
 	inputs, err := tdl.EncodeValues()
 	if err != nil {
 		return err
@@ -347,7 +351,7 @@ func (r *Report) load(ctx context.Context, path string, limit time.Duration) err
 	defer p.Close()
 	stopped := context.AfterFunc(ctx, func() { p.Kill("nobody waits for it") })
 	defer stopped()
-	_, err = p.Execute(pool.Request{Package: r.Name, Task: noTask, Context: task.Encode(), Inputs: inputs}, limit)
+	_, err = p.Execute(pool.Request{Package: r.Name, Task: noTask, Context: encoded, Inputs: inputs}, limit)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -254,7 +254,11 @@ func (v valueTest) testContext(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ctx.Encode()
+		b, err := ctx.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
 	}
 	const m = "\x85\xa6job_id\x07\xa7task_id\xa6Commit\xb0task_instance_id\x08\xb1resource_group_id\x09"
 	for _, c := range []struct {

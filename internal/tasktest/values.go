@@ -8,7 +8,11 @@ func Context() []byte {
 	if err != nil {
 		panic(err)
 	}
-	return ctx.Encode()
+	b, err := ctx.Encode()
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // Inputs is the payload sequence of args, which have a form on the wire.

@@ -77,7 +77,11 @@ func (r *Runner) Call(task string, args ...any) Outcome {
 	if err != nil {
 		return Outcome{Err: fmt.Errorf("arguments of task %q: %w", task, err)}
 	}
-	outputs, err := r.execute(pool.Request{Package: r.name, Task: task, Context: r.context.Encode(), Inputs: inputs})
+	encoded, err := r.context.Encode()
+	if err != nil {
+		return Outcome{Err: fmt.Errorf("task %q: %w", task, err)}
+	}
+	outputs, err := r.execute(pool.Request{Package: r.name, Task: task, Context: encoded, Inputs: inputs})
 	return Outcome{Outputs: outputs, Err: err}
 }
 

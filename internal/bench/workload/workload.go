@@ -45,7 +45,11 @@ func New() (*Calls, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Calls{context: ctx.Encode()}
+	encoded, err := ctx.Encode()
+	if err != nil {
+		return nil, err
+	}
+	c := &Calls{context: encoded}
 	for _, kind := range []struct {
 		call  *Call
 		task  string
