@@ -163,6 +163,66 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// What a task returns becomes no output, one or several, by its type.
+func TestReturnTypes(t *testing.T) {
+	t.Parallel()
+	built, err := tasktest.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	skipped, err := tasktest.BuildRustReturns(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if skipped != "" {
+		t.Skip(skipped)
+	}
+	p, err := pool.StartProcess(pool.ProcessConfig{Executor: built.Executor, PackageDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	sixteen := "\x10\x00\x00\x00"
+	for i := range 16 {
+		sixteen += "\x01\x00\x00\x00" + string(rune(i))
+	}
+	for task, want := range map[string]string{
+		"unit":          "\x00\x00\x00\x00",
+		"alias_of_unit": "\x00\x00\x00\x00",
+		"one":           "\x01\x00\x00\x00\x01\x00\x00\x00\x37",
+		"one_tuple":     "\x01\x00\x00\x00\x01\x00\x00\x00\x37",
+		"two":           "\x02\x00\x00\x00\x01\x00\x00\x00\x01\x02\x00\x00\x00\xa1b",
+		"alias_of_two":  "\x02\x00\x00\x00\x01\x00\x00\x00\x01\x02\x00\x00\x00\xa1b",
+		"sixteen":       sixteen,
+		"tuple_as_one":  "\x01\x00\x00\x00\x04\x00\x00\x00\x92\x01\xa1b",
+		"none":          "\x01\x00\x00\x00\x01\x00\x00\x00\xc0",
+		"array":         "\x01\x00\x00\x00\x03\x00\x00\x00\x92\x01\x02",
+		"list":          "\x01\x00\x00\x00\x04\x00\x00\x00\x91\x92\x01\x02",
+		"pair_struct":   "\x01\x00\x00\x00\x03\x00\x00\x00\x92\x01\x02",
+		"unit_struct":   "\x01\x00\x00\x00\x01\x00\x00\x00\x90",
+	} {
+		r, err := p.Execute(pool.Request{Package: "returns", Task: task, Context: tasktest.Context(), Inputs: tasktest.Inputs()}, time.Minute)
+		if err != nil || string(r.Outputs) != want {
+			t.Errorf("%s: %x, want %x; %v", task, r.Outputs, want, err)
+		}
+	}
+	for _, c := range []struct {
+		task   string
+		inputs []byte
+		kind   tdl.ErrorKind
+		says   string
+	}{
+		{"none_of_two", tasktest.Inputs(7), tdl.Custom, "not 7"},
+		{"second_fails", tasktest.Inputs(), tdl.SerializationError, `task "second_fails": result 2: it has no form`},
+	} {
+		_, err := p.Execute(pool.Request{Package: "returns", Task: c.task, Context: tasktest.Context(), Inputs: c.inputs}, time.Minute)
+		if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %s: %s", c.task, err, c.kind, c.says)
+		}
+	}
+}
+
 // A panic is an answer, and the process goes on.
 func TestPanic(t *testing.T) {
 	t.Parallel()

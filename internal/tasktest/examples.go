@@ -20,6 +20,18 @@ func BuildExamplesC(dir string) error {
 // skipped says why. Whatever goes wrong after that is an error, with the
 // compiler's output.
 func BuildRust(dir string) (skipped string, err error) {
+	return buildRust(dir, "wordcount", "libwordcount.so", "--lib")
+}
+
+// BuildRustReturns is BuildRust for the package returns, which has a task for each kind
+// of return type.
+func BuildRustReturns(dir string) (skipped string, err error) {
+	return buildRust(dir, "returns", "examples/libreturns.so", "--example", "returns")
+}
+
+// buildRust makes the package that is this file of a release, once cargo has built what
+// target selects.
+func buildRust(dir, name, file string, target ...string) (skipped string, err error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
@@ -27,12 +39,12 @@ func BuildRust(dir string) (skipped string, err error) {
 	if skipped, err := FetchCrates(); err != nil || skipped != "" {
 		return skipped, err
 	}
-	target := filepath.Join(root, "build", "cargo")
-	if output, err := cargo(root, "build", "--release", "--locked", "--offline", "--target-dir", target); err != nil {
+	targets := filepath.Join(root, "build", "cargo")
+	args := append([]string{"build", "--release", "--locked", "--offline", "--target-dir", targets}, target...)
+	if output, err := cargo(root, args...); err != nil {
 		return "", fmt.Errorf("cargo build of examples/wordcount: %w\n%s", err, output)
 	}
-	return "", install(filepath.Join(target, "release", "libwordcount.so"),
-		filepath.Join(dir, "wordcount", "libwordcount.so"))
+	return "", install(filepath.Join(targets, "release", file), filepath.Join(dir, name, "lib"+name+".so"))
 }
 
 // FetchCrates gets what Rust packages here are built with. Where cargo or the crates

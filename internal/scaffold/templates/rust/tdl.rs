@@ -17,9 +17,12 @@
 //! }
 //! ```
 //!
-//! Parameters are whatever serde can deserialize. The one result is whatever serde
-//! can serialize; a tuple travels as an array. A task that panics answers with an
-//! ExecutionError; the crate must not set `panic = "abort"` for that.
+//! Parameters are whatever serde can deserialize. A task that returns `()` has no
+//! result, one that returns a tuple `(A, B)` two, and `(A,)` one, up to 16; any other
+//! type is one result. That goes by the type, also behind an alias. Each is whatever serde
+//! can serialize; a tuple inside a result travels as an array, so `((A, B),)` is one
+//! result, an array of two. A task that panics answers with an ExecutionError; the crate
+//! must not set `panic = "abort"` for that.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -96,6 +99,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// The next parameter. Name and type are for the message if it is wrong.
+    #[allow(dead_code)] // where no task has any
     pub fn next<T: DeserializeOwned>(&mut self, name: &str, type_name: &str) -> Result<T, Error> {
         self.read += 1;
         let place = format!("parameter {} ({name}: {type_name})", self.read);
@@ -121,18 +125,84 @@ fn take_u32(from: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
-/// The payload sequence of one result.
-pub fn answer<T: Serialize>(task: &str, value: &T) -> Result<Vec<u8>, Error> {
-    let failed = |reason: String| Error::SerializationError(format!("task {task:?}: {reason}"));
-    let payload = rmp_serde::to_vec(value).map_err(|e| failed(e.to_string()))?;
-    let length =
-        u32::try_from(payload.len()).map_err(|_| failed("the result is too large".into()))?;
-    let mut sequence = Vec::with_capacity(8 + payload.len());
-    sequence.extend_from_slice(&1u32.to_le_bytes());
-    sequence.extend_from_slice(&length.to_le_bytes());
-    sequence.extend_from_slice(&payload);
-    Ok(sequence)
+/// The results of one call: `u32 count`, then for each result `u32 length` and one
+/// msgpack value.
+pub struct Outputs<'a> {
+    task: &'a str,
+    count: u32,
+    sequence: Vec<u8>,
 }
+
+impl<'a> Outputs<'a> {
+    fn new(task: &'a str) -> Self {
+        Outputs {
+            task,
+            count: 0,
+            sequence: vec![0; 4],
+        }
+    }
+
+    fn push<T: Serialize>(mut self, value: &T) -> Result<Self, Error> {
+        self.count += 1;
+        let failed = |reason: String| {
+            let place = format!("task {:?}: result {}", self.task, self.count);
+            Error::SerializationError(format!("{place}: {reason}"))
+        };
+        let payload = rmp_serde::to_vec(value).map_err(|e| failed(e.to_string()))?;
+        let length = u32::try_from(payload.len()).map_err(|_| failed("it is too large".into()))?;
+        self.sequence.extend_from_slice(&length.to_le_bytes());
+        self.sequence.extend_from_slice(&payload);
+        Ok(self)
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.sequence[..4].copy_from_slice(&self.count.to_le_bytes());
+        self.sequence
+    }
+}
+
+/// What a task has returned. Its method `outputs` comes from the trait [`Tuple`] where
+/// the task returns a tuple, else from [`Single`]: the compiler takes the one whose `self`
+/// needs no further reference.
+pub struct Returned<T>(pub T);
+
+#[allow(dead_code)] // where no task does
+pub trait Tuple {
+    fn outputs(&self, task: &str) -> Result<Vec<u8>, Error>;
+}
+
+#[allow(dead_code)] // where all do
+pub trait Single {
+    fn outputs(&self, task: &str) -> Result<Vec<u8>, Error>;
+}
+
+impl<T: Serialize> Single for &Returned<T> {
+    fn outputs(&self, task: &str) -> Result<Vec<u8>, Error> {
+        Ok(Outputs::new(task).push(&self.0)?.finish())
+    }
+}
+
+impl Tuple for Returned<()> {
+    fn outputs(&self, task: &str) -> Result<Vec<u8>, Error> {
+        Ok(Outputs::new(task).finish())
+    }
+}
+
+/// Implements Tuple for a tuple of these elements, and for all that are shorter.
+macro_rules! tuples {
+    ($first:ident $($rest:ident)*) => {
+        impl<$first: Serialize, $($rest: Serialize),*> Tuple for Returned<($first, $($rest),*)> {
+            #[allow(non_snake_case)]
+            fn outputs(&self, task: &str) -> Result<Vec<u8>, Error> {
+                let ($first, $($rest),*) = &self.0;
+                Ok(Outputs::new(task).push($first)?$(.push($rest)?)*.finish())
+            }
+        }
+        tuples! { $($rest)* }
+    };
+    () => {};
+}
+tuples! { A B C D E F G H I J K L M N O P }
 
 // The structs of tdl.h, all passed by value.
 
@@ -298,7 +368,9 @@ macro_rules! package {
                         let names: &[&str] = &[$(stringify!($param)),*];
                         inputs.expect(names.len() as u32)?;
                         $(let $param: $type = inputs.next(stringify!($param), stringify!($type))?;)*
-                        return $crate::tdl::answer(task, &$task($($param),*)?);
+                        #[allow(unused_imports)]
+                        use $crate::tdl::{Single, Tuple};
+                        return (&$crate::tdl::Returned($task($($param),*)?)).outputs(task);
                     }
                 )*
                 Err($crate::tdl::Error::TaskNotFound(task.into()))
