@@ -86,6 +86,7 @@ func TestValueHeader(t *testing.T) {
 			t.Run("copy", v.testCopy)
 			t.Run("forms", v.testForms)
 			t.Run("refused", v.testRefused)
+			t.Run("recorded", v.testRecorded)
 			t.Run("context", v.testContext)
 			t.Run("garbage", func(t *testing.T) { v.run(t, nil, "garbage", "100000") })
 			t.Run("faults", func(t *testing.T) { v.run(t, nil, "faults") })
@@ -183,6 +184,17 @@ func (v valueTest) testForms(t *testing.T) {
 		{"y", "\xc4\x02\x01\xff", []byte{1, 255}}, {"y", "\xc4\x00", []byte{}}, {"y", "\xdc\x00\x02\xcd\x00\xff\xd0\x01", []byte{255, 1}},
 		{"[u", "\xdd\x00\x00\x00\x01\x07", []int{7}}, {"{uu", "\xde\x00\x01\x07\x08", map[int]int{7: 8}}, {"{uu", "\xdf\x00\x00\x00\x01\x07\x08", map[int]int{7: 8}},
 		{"u", "\x05 and more", 5},
+		// Structs as maps and from binary, also where something follows.
+		{"[<a=8b=os>", "\x92\x82\xa1b\xa1x\xa1a\x01\x92\x02\xc0", []any{[]any{1, "x"}, []any{2, nil}}},
+		{"(<a=<b=8>c=8>s)", "\x92\x82\x01\x05\x00\x81\xa1b\x06\xa1x", []any{[]any{[]any{6}, 5}, "x"}},
+		{"(<>8)", "\x92\x82\xa1a\x01\xcd\x00\x63\x93\x01\x02\x03\x07", []any{[]any{}, 7}},
+		{"(<a=o8>8)", "\x92\x80\x07", []any{[]any{nil}, 7}},
+		{"(<a=8b=8>8)", "\x92\xc4\x04\xc0\xff\x01\x02\x07", []any{[]any{192, 255}, 7}},
+		{"([88)", "\x92\xc4\x02\xc0\xff\x07", []any{[]int{192, 255}, 7}},
+		{"([kd)", "\x92\xc4\x02\xc0\xff\x07", []any{[]any{nil, nil}, 7.0}},
+		{"([88)", "\x92\xc4\x00\x07", []any{[]int{}, 7}},
+		{"(()8)", "\x92\xc4\x02\xc0\xff\x07", []any{[]any{}, 7}},
+		{"[c", "\x94\x01\x81\xa3Red\xc0\xde\x00\x01\xc4\x04Blue\xc0\x81\xcc\x03\x07", []any{"Green", "Red", "Blue", map[string]int{"Gray": 7}}},
 		{"k", "\xd6\x01abcd", nil}, {"k", "\xc7\x02\x01ab", nil}, {"k", "\xd8\x010123456789abcdef", nil}, {"k", "\x82\xa1a\x91\xc0\x01\xcb12345678", nil},
 		{"k", strings.Repeat("\x91", 1023) + "\xc0", nil}, {"k", strings.Repeat("\x81\x01", 1023) + "\xc0", nil},
 	} {
@@ -226,6 +238,27 @@ func (v valueTest) testRefused(t *testing.T) {
 		{"[u", payload("\x80"), one + "want a list, got a map"},
 		{"[u", payload("\xdd\xff\xff\xff\xff\x01"), one + "the value is cut short"},
 		{"{uu", payload("\xdf\xff\xff\xff\xff\x01"), one + "the value is cut short"},
+		{"<a=8b=8>", payload("\x93\x01\x02\x03"), one + "want 2 fields, got 3"},
+		{"<a=8b=8>", payload("\xc4\x01\x01"), one + "want 2 fields, got 1"},
+		{"<a=8b=8>", payload("\xc0"), one + "want a struct, got nil"},
+		{"<a=8b=8>", payload("\x81\xa1b\x01"), one + "field a is missing"},
+		{"<a=8b=k>", payload("\x81\xa1a\x01"), one + "field b is missing"},
+		{"<a=<b=8>>", payload("\x80"), one + "field a is missing"},
+		{"<a=c>", payload("\x80"), one + "field a is missing"},
+		{"<a=8b=8>", payload("\x83\xa1b\x01\x00\x01\x01\x01"), one + "field b is there twice"},
+		{"<a=8>", payload("\x81\xd0\x00\x01"), one + "want the name or the index of a field, got an integer"},
+		{"<a=8>", payload("\x81\xc0\x01"), one + "want the name or the index of a field, got nil"},
+		{"(u)", payload("\x81\x00\x01"), one + "want a list, got a map"},
+		{"[o8", payload("\xc4\x01\x01"), one + "want an array, got a byte of binary"},
+		{"[[8", payload("\xc4\x01\x01"), one + "want a list, got an integer"},
+		{"[c", payload("\xc4\x01\x01"), one + "want an array, got a byte of binary"},
+		{"[7", payload("\xc4\x01\xff"), one + "255 is not between"},
+		{"c", payload("\x04"), one + "unknown variant 4"},
+		{"c", payload("\xa3red"), one + "unknown variant red"},
+		{"c", payload("\xa4Gray"), one + "variant Gray is without its value"},
+		{"c", payload("\x81\xa3Red\x01"), one + "want nil, got an integer"},
+		{"c", payload("\x82\xa3Red\xc0\xa3Red\xc0"), one + "want a variant, got a map of 2"},
+		{"c", payload("\xd0\x01"), one + "want the name or the index of a variant, got an integer"},
 		{"{uu", payload("\x90"), one + "want a map, got an array"},
 		{"(uu)", payload("\x91\x01"), one + "want 2 fields, got 1"},
 		{"k", payload("\xc1"), one + "0xc1 begins no value"},
@@ -245,6 +278,52 @@ func (v valueTest) testRefused(t *testing.T) {
 		out, refused := v.run(t, c.in, "copy", c.signature)
 		if !refused || !strings.Contains(string(out), "DeserializationError") || !strings.Contains(string(out), c.says) {
 			t.Errorf("%s from %.40x: %q, want %q", c.signature, c.in, out, c.says)
+		}
+	}
+}
+
+// What the Rust side was recorded to accept and to refuse is accepted and refused here,
+// and read as the same value.
+func (v valueTest) testRecorded(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded, err := os.ReadFile(filepath.Join(root, "internal", "msgpack", "testdata", "rmp_serde.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const inner = "<re=fim=d>"
+	signatures := map[string]string{
+		"u8": "8", "u16": "6", "u64": "u", "i8": "7", "i32": "5", "i64": "i", "f32": "f", "f64": "d", "bool": "b", "string": "s", "unit": "n",
+		"opt": "ou", "optopt": "oou", "optstr": "os", "optunit": "on",
+		"bytes": "y", "vi8": "[7", "vu16": "[6", "vu64": "[u", "vi64": "[i", "vf32": "[f", "vf64": "[d", "vbool": "[b", "vstr": "[s",
+		"vopt": "[o8", "vunit": "[n", "vvu64": "[[u", "vbytes": "[y", "vone": "[<a=8>", "vempty": "[<>",
+		"a3u8": "(888)", "a0u8": "()", "a2str": "(ss)", "a2opt": "(o8o8)", "t1": "(u)", "t2": "(us)", "t3": "(8if)", "tups": "(us)",
+		"inner": inner, "outer": "<name=sn=5inner=" + inner + "list=[" + inner + "opt=ou>", "one": "<a=8>", "opts": "<a=o8b=oo6c=8>", "empty": "<>",
+	}
+	var rows strings.Builder
+	var values, wants []string
+	for line := range strings.Lines(string(recorded)) {
+		part := strings.Fields(line)
+		if line[0] == '#' || signatures[part[0]] == "" {
+			continue
+		}
+		want := part[2]
+		if want == "ok" {
+			want = part[3]
+		}
+		rows.WriteString(signatures[part[0]] + " " + part[1] + "\n")
+		values, wants = append(values, part[0]+" "+part[1]), append(wants, want)
+	}
+	out, _ := v.run(t, []byte(rows.String()), "rows")
+	got := strings.Fields(string(out))
+	if len(got) != len(wants) || len(got) < 900 {
+		t.Fatalf("%d rows, want %d", len(got), len(wants))
+	}
+	for i := range got {
+		if got[i] != wants[i] {
+			t.Errorf("%s: got %s, want %s", values[i], got[i], wants[i])
 		}
 	}
 }
@@ -274,6 +353,14 @@ func (v valueTest) testContext(t *testing.T) {
 		{[]byte(m + "\xbdserialized_task_graph_outputs\x91\x07"), "7 1 0 8 9 07"},
 		{[]byte(m + "\xa5other\x81\x01\xd4\x01\x01"), "7 1 0 8 9"},
 		{[]byte("\x84" + m[1:]), "7 1 0 8 9"},
+		{[]byte("\x95\x00\xcc\x01\x00\x00\xc0"), "0 1 0 0 0"},
+		{[]byte("\x95\x00\x81\xcc\x00\x05\x00\x00\xc0"), "0 0 5 0 0"},
+		{[]byte("\x95\x00\xde\x00\x01\xa5Index\x05\x00\x00\xc0"), "0 0 5 0 0"},
+		{[]byte("\x95\x00\xdf\x00\x00\x00\x01\xc4\x05Index\x05\x00\x00\xc0"), "0 0 5 0 0"},
+		{[]byte("\x95\x00\xcf\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\xc0"), "0 2 0 0 0"},
+		{[]byte("\x84\xcc\x00\x01\x01\x81\x00\x05\x02\x02\x03\x03"), "1 0 5 2 3"},
+		{[]byte("\x85\xcd\x00\x63\xc0" + m[1:]), "7 1 0 8 9"},
+		{[]byte("\xdc\x00\x05\x01\x02\x02\x03\xc0"), "1 2 0 2 3"},
 	} {
 		out, refused := v.run(t, c.in, "context")
 		if got := strings.TrimSpace(string(out)); refused || got != c.want {
@@ -285,11 +372,18 @@ func (v valueTest) testContext(t *testing.T) {
 		"", "\xc0", "\x05", "\x94\x01\xa6Commit\x02\x03", "\x96\x01\xa6Commit\x02\x03\xc0\xc0",
 		"\x95\xff\xa6Commit\x02\x03\xc0", "\x95\x01\xa5Index\x02\x03\xc0", "\x95\x01\xa5Other\x02\x03\xc0", "\x95\x01\x03\x02\x03\xc0",
 		"\x95\x01\x80\x02\x03\xc0", "\x95\x01\x82\xa5Index\x01\xa5Index\x01\x02\x03\xc0", "\x95\x01\xa6Commit\x02\x03\xa1a",
-		"\x83" + m[1:len(m)-19], m + "\xa6job_id\x07",
+		"\x83" + m[1:len(m)-19], m + "\xa6job_id\x07", "\xc4\x05\x01\x02\x02\x03\xc0", "\x95\x01\xd0\x02\x02\x03\xc0",
 	} {
 		out, refused := v.run(t, []byte(bad), "context")
 		if !refused || !strings.HasPrefix(string(out), `task "context": task context: `) {
 			t.Errorf("%q: %q", bad, out)
 		}
+		if _, err := tdl.DecodeContext([]byte(bad)); err == nil {
+			t.Errorf("%q: accepted in Go", bad)
+		}
+	}
+	// A context of an older SDK.
+	if out, _ := v.run(t, []byte("\x94\x01\xa6Commit\x02\x03"), "context"); !strings.Contains(string(out), "want 5 fields, got 4") {
+		t.Errorf("a context of 4: %q", out)
 	}
 }

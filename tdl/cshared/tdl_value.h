@@ -63,8 +63,24 @@
  *
  *   Accepted are: an integer in any form if it fits, for a floating-point number
  *   also an integer, for a string also a bin that is UTF-8, for bytes an array
- *   of integers or a bin; a struct or tuple as an array. Bytes after a value
- *   are ignored.
+ *   of integers or a bin. A list or tuple is an array, or a bin whose bytes are
+ *   then its elements; so is a struct, which may also be a map from its field
+ *   names, or their indices, if it is read with spider_read_fields:
+ *
+ *	static const char *const names[] = { "x", "y", "label" };
+ *
+ *	spider_read_fields(in, names, 3);
+ *	x = spider_read_double(in);
+ *	y = spider_read_double(in);
+ *	if (spider_read_some(in))	// only an option may be missing in a map
+ *		label = spider_read_str(in);
+ *
+ *   The fields are read in their own order, whatever that of the map. An enum is
+ *   read with spider_read_variant. Bytes after a value are ignored.
+ *
+ *   Other than in Rust and Go, the map of an enum's variant counts among the
+ *   nested ones, and a map is handed out as it comes: of a key that is there
+ *   twice, the last value counts.
  *
  * WRITING
  *   spider_result opens the next result, after which exactly one value is
@@ -116,6 +132,21 @@ struct spider_context {
 	SpiderTdlByteArray graph_outputs;
 };
 
+/* What a variant of an enum is called, and whether a value belongs to it. */
+struct spider_variant {
+	const char *name;
+	bool has_value;
+};
+
+/* A struct that has come as a map. After it stand two pointers for each field, to
+ * where its value begins and ends. */
+struct spider_fields_ {
+	struct spider_fields_ *outer;
+	const char *const *names;
+	size_t next, count; /* the field to be read next, and how many there are */
+	const uint8_t *resume, *resume_end; /* what follows the map */
+};
+
 struct spider_memory_ {
 	struct spider_memory_ *next;
 	void *padding; /* what follows is aligned as malloc aligns */
@@ -132,6 +163,8 @@ struct spider_reader {
 	uint32_t given_, opened_;	   /* parameters */
 	const uint8_t *next_, *end_;	   /* of the open one */
 	const uint8_t *inputs_, *limit_;   /* what follows it */
+	struct spider_fields_ *fields_;	   /* the innermost open one; then next_ and end_ are of a field */
+	size_t bytes_, excess_;		   /* of an open bin: elements to be read, and bytes after them */
 	struct spider_memory_ *memory_;
 };
 
@@ -660,6 +693,7 @@ static inline void spider_wrong_(struct spider_reader *in, const char *format, .
 		return;
 	in->failed = true;
 	in->next_ = in->end_;
+	in->bytes_ = 0;
 	if (in->opened_ > 0)
 		n = snprintf(in->message, sizeof(in->message), "task \"%.100s\": parameter %u (%.100s): ",
 			     in->task_, (unsigned)in->opened_, in->where_);
@@ -698,17 +732,77 @@ static inline bool spider_take_number_(struct spider_reader *in, int width, uint
 	return true;
 }
 
+/* Stands for the field of a map that is missing: the nil of an option, for
+ * everything else an error. */
+static inline const uint8_t *spider_absent_(void)
+{
+	static const uint8_t nil = 0xc0;
+
+	return &nil;
+}
+
+static inline void spider_close_fields_(struct spider_reader *in)
+{
+	struct spider_fields_ *f = in->fields_;
+
+	in->next_ = f->resume;
+	in->end_ = f->resume_end;
+	in->fields_ = f->outer;
+	free(f);
+}
+
+/* Where a value begins: goes to the next field of a struct that has come as a map,
+ * and after the last one to what follows the map. */
+static inline void spider_go_on_(struct spider_reader *in)
+{
+	while (in->fields_ && in->next_ == in->end_ && !in->failed) {
+		struct spider_fields_ *f = in->fields_;
+
+		if (f->next < f->count) {
+			const uint8_t **at = (const uint8_t **)(f + 1) + 2 * f->next++;
+
+			in->next_ = at[0];
+			in->end_ = at[1];
+			return;
+		}
+		spider_close_fields_(in);
+	}
+}
+
+/* Begins a bin of n bytes, of which the first are the elements of a list, tuple or
+ * struct. */
+static inline void spider_open_bytes_(struct spider_reader *in, size_t elements, size_t n)
+{
+	in->bytes_ = elements;
+	in->excess_ = n - elements;
+	if (elements == 0)
+		in->next_ += n;
+}
+
 /* Reads the start of a value. A length or count that the bytes left cannot hold
  * is refused here. */
 static inline bool spider_take_head_(struct spider_reader *in, struct spider_head_ *head)
 {
-	const uint8_t *at = spider_take_(in, 1);
+	const uint8_t *at;
 	unsigned tag;
 	int width = 0;
 	uint64_t least;
 
 	head->form = SPIDER_NIL_;
 	head->number = 0;
+	if (in->bytes_ > 0) {
+		head->form = SPIDER_UINT_;
+		head->number = *in->next_++;
+		if (--in->bytes_ == 0)
+			in->next_ += in->excess_;
+		return true;
+	}
+	spider_go_on_(in);
+	if (in->next_ == spider_absent_()) {
+		spider_wrong_(in, "field %s is missing", in->fields_->names[in->fields_->next - 1]);
+		return false;
+	}
+	at = spider_take_(in, 1);
 	if (!at)
 		return false;
 	tag = *at;
@@ -847,6 +941,9 @@ static inline void spider_skip(struct spider_reader *in)
 /* Sets the bytes to read from, and checks that they begin with one whole value. */
 static inline void spider_open_value_(struct spider_reader *in, const uint8_t *at, size_t n)
 {
+	while (in->fields_)
+		spider_close_fields_(in);
+	in->bytes_ = 0;
 	in->next_ = at;
 	in->end_ = at + n;
 	spider_skip(in);
@@ -982,6 +1079,12 @@ static inline void spider_read_nil(struct spider_reader *in)
 /* Of an option: true if there is a value, which is then read next. */
 static inline bool spider_read_some(struct spider_reader *in)
 {
+	spider_go_on_(in);
+	if (in->bytes_ > 0) {
+		/* As in Rust, where such an element is a number and nothing else. */
+		spider_wrong_(in, "want an array, got a byte of binary");
+		return false;
+	}
 	if (in->failed || in->next_ == in->end_)
 		return spider_take_(in, 1) != NULL;
 	if (*in->next_ != 0xc0)
@@ -1036,19 +1139,147 @@ static inline size_t spider_read_array(struct spider_reader *in)
 
 	if (!spider_take_head_(in, &head))
 		return 0;
-	if (head.form == SPIDER_ARRAY_)
-		return (size_t)head.number;
-	spider_unwanted_(in, "a list", head);
-	return 0;
+	if (head.form == SPIDER_BIN_)
+		spider_open_bytes_(in, (size_t)head.number, (size_t)head.number);
+	else if (head.form != SPIDER_ARRAY_) {
+		spider_unwanted_(in, "a list", head);
+		return 0;
+	}
+	return (size_t)head.number;
 }
 
-/* The header of a struct or tuple: exactly n values follow. */
+static inline void spider_open_struct_(struct spider_reader *in, const char *wanted, size_t n,
+				       struct spider_head_ head)
+{
+	if (head.form != SPIDER_ARRAY_ && head.form != SPIDER_BIN_)
+		spider_unwanted_(in, wanted, head);
+	else if (head.form == SPIDER_ARRAY_ ? head.number != n : head.number < n)
+		spider_wrong_(in, "want %zu fields, got %zu", n, (size_t)head.number);
+	else if (head.form == SPIDER_BIN_)
+		spider_open_bytes_(in, n, (size_t)head.number);
+}
+
+/* The header of a tuple, or of a struct whose field names do not matter: exactly n
+ * values follow. */
 static inline void spider_read_struct(struct spider_reader *in, size_t n)
 {
-	size_t count = spider_read_array(in);
+	struct spider_head_ head;
 
-	if (!in->failed && count != n)
-		spider_wrong_(in, "want %zu fields, got %zu", n, count);
+	if (spider_take_head_(in, &head))
+		spider_open_struct_(in, "a list", n, head);
+}
+
+/* Reads a name, as a string or bin, or an index, and returns which of the n names it
+ * is. These stand at first and then every stride bytes. n: it is none of them. */
+static inline size_t spider_read_key_(struct spider_reader *in, const char *wanted,
+				      const void *first, size_t stride, size_t n)
+{
+	bool has_sign = in->next_ < in->end_ && *in->next_ >= 0xd0 && *in->next_ <= 0xd3;
+	struct spider_head_ head;
+	const char *key;
+
+	if (!spider_take_head_(in, &head))
+		return n;
+	if (head.form == SPIDER_UINT_ && !has_sign)
+		return head.number < n ? (size_t)head.number : n;
+	if (head.form != SPIDER_STR_ && head.form != SPIDER_BIN_) {
+		spider_unwanted_(in, wanted, head);
+		return n;
+	}
+	key = (const char *)spider_take_(in, head.number);
+	for (size_t i = 0; i < n; i++) {
+		const char *name = *(const char *const *)((const char *)first + i * stride);
+
+		if (head.number == strlen(name) && memcmp(key, name, (size_t)head.number) == 0)
+			return i;
+	}
+	return n;
+}
+
+/* The header of a struct of these fields: their n values follow, in this order, also
+ * if it is a map. The names must stay until they are read. */
+static inline void spider_read_fields(struct spider_reader *in, const char *const *names, size_t n)
+{
+	struct spider_head_ head;
+	struct spider_fields_ *f;
+	const uint8_t **at;
+
+	if (!spider_take_head_(in, &head))
+		return;
+	if (head.form != SPIDER_MAP_) {
+		spider_open_struct_(in, "a struct", n, head);
+		return;
+	}
+	if (n > SIZE_MAX / 4 / sizeof(*at))
+		spider_realloc_(NULL, SIZE_MAX); /* says so and aborts */
+	f = (struct spider_fields_ *)spider_realloc_(NULL, sizeof(*f) + 2 * n * sizeof(*at));
+	at = (const uint8_t **)(f + 1);
+	for (size_t i = 0; i < n; i++) {
+		at[2 * i] = spider_absent_();
+		at[2 * i + 1] = spider_absent_() + 1;
+	}
+	for (uint64_t i = 0; i < head.number && !in->failed; i++) {
+		size_t field = spider_read_key_(in, "the name or the index of a field", names,
+						sizeof(*names), n);
+		const uint8_t *value = in->next_;
+
+		spider_skip(in);
+		if (field == n)
+			continue;
+		if (at[2 * field] != spider_absent_())
+			spider_wrong_(in, "field %s is there twice", names[field]);
+		at[2 * field] = value;
+		at[2 * field + 1] = in->next_;
+	}
+	if (in->failed) {
+		free(f);
+		return;
+	}
+	f->names = names;
+	f->next = 0;
+	f->count = n;
+	f->resume = in->next_;
+	f->resume_end = in->end_;
+	f->outer = in->fields_;
+	in->fields_ = f;
+	in->next_ = in->end_; /* of no field yet */
+}
+
+/* Which of the n variants an enum is. The value of one that has_value is read next. */
+static inline size_t spider_read_variant(struct spider_reader *in,
+					 const struct spider_variant *variants, size_t n)
+{
+	struct spider_head_ head;
+	const uint8_t *key;
+	bool entry;
+	size_t i;
+
+	spider_go_on_(in);
+	if (in->bytes_ > 0)
+		spider_wrong_(in, "want an array, got a byte of binary");
+	key = in->next_;
+	entry = key < in->end_ && ((*key & 0xf0) == 0x80 || *key == 0xde || *key == 0xdf);
+	if (entry && spider_take_head_(in, &head) && head.number != 1)
+		spider_wrong_(in, "want a variant, got a map of %zu", (size_t)head.number);
+	key = in->next_;
+	i = spider_read_key_(in, "the name or the index of a variant", &variants->name,
+			     sizeof(*variants), n);
+	if (!in->failed && i == n) {
+		in->next_ = key;
+		spider_take_head_(in, &head);
+		if (head.form == SPIDER_UINT_)
+			spider_wrong_(in, "unknown variant %llu", (unsigned long long)head.number);
+		else
+			spider_wrong_(in, "unknown variant %.*s",
+				      (int)spider_utf8_((const char *)in->next_,
+							head.number > 100 ? 100 : (size_t)head.number),
+				      (const char *)in->next_);
+	}
+	if (!in->failed && variants[i].has_value && !entry)
+		spider_wrong_(in, "variant %s is without its value", variants[i].name);
+	if (!in->failed && !variants[i].has_value && entry)
+		spider_read_nil(in);
+	return in->failed ? 0 : i;
 }
 
 /* The header of a map: as many times a key and a value follow. */
@@ -1150,73 +1381,13 @@ static inline void spider_open(struct spider_reader *in, const char *task, Spide
 
 static inline void spider_close(struct spider_reader *in)
 {
+	while (in->fields_)
+		spider_close_fields_(in);
 	while (in->memory_) {
 		struct spider_memory_ *m = in->memory_;
 
 		in->memory_ = m->next;
 		free(m);
-	}
-}
-
-/* A name or its index. -1 if it is neither. */
-static inline int spider_read_key_(struct spider_reader *in, const char *const *names, int n)
-{
-	SpiderTdlCharArray s;
-
-	if (in->next_ < in->end_ && *in->next_ <= 0x7f) {
-		int index = *in->next_++;
-
-		return index < n ? index : -1;
-	}
-	s = spider_read_str(in);
-	for (int i = 0; i < n; i++) {
-		if (s.len == strlen(names[i]) && memcmp(s.ptr, names[i], s.len) == 0)
-			return i;
-	}
-	return -1;
-}
-
-static inline void spider_read_task_id_(struct spider_reader *in)
-{
-	static const char *const kinds[] = { "Index", "Commit", "Cleanup" };
-	bool map = in->next_ < in->end_ && *in->next_ >= 0x80 && *in->next_ <= 0x8f;
-	int kind;
-
-	if (map && spider_read_map(in) != 1)
-		spider_wrong_(in, "the task id is a map of more or less than one entry");
-	kind = spider_read_key_(in, kinds, 3);
-	if (kind < 0 || (kind == 0 && !map)) {
-		spider_wrong_(in, "unknown task id");
-		return;
-	}
-	in->context.kind = (enum spider_task_kind)kind;
-	if (kind == 0)
-		in->context.task_index = spider_read_uint(in);
-	else if (map)
-		spider_read_nil(in);
-}
-
-static inline void spider_read_context_field_(struct spider_reader *in, int field)
-{
-	switch (field) {
-	case 0:
-		in->context.job_id = spider_read_uint(in);
-		break;
-	case 1:
-		spider_read_task_id_(in);
-		break;
-	case 2:
-		in->context.task_instance_id = spider_read_uint(in);
-		break;
-	case 3:
-		in->context.resource_group_id = spider_read_uint(in);
-		break;
-	case 4:
-		if (spider_read_some(in))
-			in->context.graph_outputs = spider_read_bytes(in);
-		break;
-	default:
-		spider_skip(in);
 	}
 }
 
@@ -1226,35 +1397,25 @@ static inline void spider_read_context(struct spider_reader *in, SpiderTdlByteAr
 {
 	static const char *const names[] = { "job_id", "task_id", "task_instance_id",
 					     "resource_group_id", "serialized_task_graph_outputs" };
+	static const struct spider_variant kinds[] = { { "Index", true }, { "Commit", false },
+						       { "Cleanup", false } };
 	/* Wrong inputs are for later: the context comes first. */
 	struct spider_reader inputs = *in;
-	struct spider_head_ head;
-	unsigned seen = 0;
 
 	in->failed = false;
 	in->where_ = "task context";
 	spider_open_value_(in, ctx.len ? ctx.ptr : spider_tdl_no_bytes(), ctx.len);
-	if (!spider_take_head_(in, &head))
-		return;
-	if (head.form == SPIDER_ARRAY_ && head.number == 5) {
-		for (int i = 0; i < 5; i++)
-			spider_read_context_field_(in, i);
-	} else if (head.form == SPIDER_MAP_) {
-		for (uint64_t i = 0; i < head.number && !in->failed; i++) {
-			int field = spider_read_key_(in, names, 5);
-
-			if (field >= 0 && (seen & 1u << field))
-				spider_wrong_(in, "%s is there twice", names[field]);
-			seen |= field >= 0 ? 1u << field : 0;
-			spider_read_context_field_(in, field);
-		}
-		for (int i = 0; i < 4; i++) {
-			if (!(seen & 1u << i))
-				spider_wrong_(in, "%s is missing", names[i]);
-		}
-	} else {
-		spider_unwanted_(in, "an array of 5", head);
-	}
+	spider_read_fields(in, names, 5);
+	in->context.job_id = spider_read_uint(in);
+	in->context.kind = (enum spider_task_kind)spider_read_variant(in, kinds, 3);
+	if (!in->failed && in->context.kind == SPIDER_TASK_INDEX)
+		in->context.task_index = spider_read_uint(in);
+	in->context.task_instance_id = spider_read_uint(in);
+	in->context.resource_group_id = spider_read_uint(in);
+	if (spider_read_some(in))
+		in->context.graph_outputs = spider_read_bytes(in);
+	while (in->fields_)
+		spider_close_fields_(in);
 	if (in->failed)
 		return;
 	inputs.context = in->context;

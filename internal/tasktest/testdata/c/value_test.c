@@ -7,15 +7,18 @@
  *	value_test damage SIGNATURE < sequence  the same with every truncation, all
  *	                                        of which must be refused, and with
  *	                                        changed bytes
+ *	value_test rows < rows                  each line is a signature and a value in
+ *	                                        hex: the value as it is written again,
+ *	                                        or err
  *	value_test context < context            its fields
  *	value_test damage-context < context
  *	value_test garbage ROUNDS               random bytes, random signatures
  *	value_test faults                       writers and tasks that are wrong
  *
  * A signature has one type after the other: u uint64, i int64, 8 uint8, 7 int8,
- * d double, f float, b bool, n nil, s string, z string without NUL, y bytes,
- * k anything (written as nil), o<type> option, [<type> list, {<key><value> map,
- * (<types>) struct.
+ * 6 uint16, 5 int32, d double, f float, b bool, n nil, s string, z string without
+ * NUL, y bytes, k anything (written as nil), o<type> option, [<type> list,
+ * {<key><value> map, (<types>) tuple, <name=type...> struct, c enum color.
  */
 #include "tdl_value.h"
 
@@ -39,8 +42,39 @@ static const char *after(const char *type)
 	case '(':
 		for (type++; *type != ')';)
 			type = after(type);
+		break;
+	case '<':
+		for (type++; *type != '>';)
+			type = after(strchr(type, '=') + 1);
 	}
 	return type + 1;
+}
+
+static const struct spider_variant colors[] = { { "Red", false }, { "Green", false },
+						{ "Blue", false }, { "Gray", true } };
+
+static void copy(struct spider_reader *in, struct spider_writer *out, const char *type);
+
+/* Reads and writes the struct of a type such as "<a=8b=s>". */
+static void copy_struct(struct spider_reader *in, struct spider_writer *out, const char *type)
+{
+	const char *names[8] = { NULL }, *types[8] = { NULL }, *end;
+	char text[100];
+	size_t n = 0, used = 0;
+
+	for (type++; *type != '>'; type = after(types[n++])) {
+		end = strchr(type, '=');
+		check(end && n < 8 && used + (size_t)(end - type) < sizeof(text), "bad signature");
+		names[n] = text + used;
+		types[n] = end + 1;
+		memcpy(text + used, type, (size_t)(end - type));
+		used += (size_t)(end - type) + 1;
+		text[used - 1] = '\0';
+	}
+	spider_read_fields(in, names, n);
+	spider_write_array(out, n);
+	for (size_t i = 0; i < n; i++)
+		copy(in, out, types[i]);
 }
 
 /* Reads a value of the type; writes it if out is not NULL. */
@@ -63,6 +97,12 @@ static void copy(struct spider_reader *in, struct spider_writer *out, const char
 		return;
 	case '7':
 		spider_write_int(out, spider_read_int_between(in, INT8_MIN, INT8_MAX));
+		return;
+	case '6':
+		spider_write_uint(out, spider_read_uint_max(in, UINT16_MAX));
+		return;
+	case '5':
+		spider_write_int(out, spider_read_int_between(in, INT32_MIN, INT32_MAX));
 		return;
 	case 'd':
 		spider_write_double(out, spider_read_double(in));
@@ -120,6 +160,19 @@ static void copy(struct spider_reader *in, struct spider_writer *out, const char
 		spider_write_array(out, n);
 		for (field = type + 1; *field != ')'; field = after(field))
 			copy(in, out, field);
+		return;
+	case '<':
+		copy_struct(in, out, type);
+		return;
+	case 'c':
+		n = (size_t)spider_read_variant(in, colors, 4);
+		if (n == 3) {
+			spider_write_map(out, 1);
+			spider_write_cstr(out, "Gray");
+			spider_write_uint(out, spider_read_uint_max(in, UINT8_MAX));
+		} else {
+			spider_write_cstr(out, colors[n].name);
+		}
 		return;
 	default:
 		check(false, "bad signature");
@@ -234,7 +287,7 @@ static uint32_t random_below(uint32_t n)
 
 static void garbage(long rounds)
 {
-	static const char *const signatures[] = { "u", "i", "8", "7", "d", "f", "b", "n", "s", "z", "y",
+	static const char *const signatures[] = { "c", "[c", "<a=8b=o<c=sd=[u>>", "[<a=k>", "(ok<>)[(u)", "u", "i", "8", "7", "d", "f", "b", "n", "s", "z", "y",
 						  "k", "ou", "[u", "[[s", "{sd", "(udb)", "os[y{uk",
 						  "(s[(ud))[os", NULL };
 	const size_t count = sizeof(signatures) / sizeof(signatures[0]);
@@ -351,6 +404,37 @@ static void check_execute(void)
 	check(!result.is_error && result.len == 0 && result.ptr != NULL, "a null pointer");
 }
 
+static void rows(void)
+{
+	static char line[100000];
+	static uint8_t bytes[8 + sizeof(line) / 2];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		char *hex = strchr(line, ' ');
+		size_t n = 8;
+		unsigned b;
+		uint8_t *b1;
+		SpiderTdlResult result;
+
+		check(hex && strchr(hex, '\n'), "bad row");
+		*hex++ = '\0';
+		for (; sscanf(hex, "%2x", &b) == 1; hex += 2)
+			bytes[n++] = (uint8_t)b;
+		memcpy(bytes, "\x01\0\0\0\0\0\0\0", 8);
+		for (int i = 0; i < 4; i++)
+			bytes[4 + i] = (uint8_t)((n - 8) >> (8 * i));
+		b1 = exact(bytes, n);
+		result = copy_all(line, b1, n);
+		if (result.is_error)
+			printf("err");
+		for (size_t i = 8; i < result.len && !result.is_error; i++)
+			printf("%02x", result.ptr[i]);
+		printf("\n");
+		free(b1);
+		free(result.ptr);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t bytes[4 << 20];
@@ -367,6 +451,10 @@ int main(int argc, char **argv)
 		faults();
 		check_error_text();
 		check_execute();
+		return 0;
+	}
+	if (strcmp(mode, "rows") == 0) {
+		rows();
 		return 0;
 	}
 	n = fread(bytes, 1, sizeof(bytes), stdin);
