@@ -32,7 +32,8 @@
 //	                  that the executor is one.
 //	[*CanceledError]  the call's context ended: while it waited, or while the task ran,
 //	                  whose process has then been killed.
-//	[*TooLargeError]  the request fits no frame; nothing was sent. Pass less, or a path.
+//	[*TooLargeError]  the request fits no frame, and nothing was sent; or the answer
+//	                  does not. Pass less, or a path.
 //	[*SpawnError]     no executor could be started. Check the program and the limits.
 //	[*BreakerError]   starting or loading has failed too often in a row; nothing was
 //	                  sent. Try later.

@@ -124,14 +124,20 @@ func isConfiguration(err error) bool {
 		errors.Is(spawn.Err, syscall.ENOEXEC) || errors.Is(spawn.Err, syscall.ENOTDIR) || errors.Is(spawn.Err, syscall.EINVAL)
 }
 
-// TooLargeError says that a request does not fit into a frame. Nothing was sent;
-// the process is untouched. Sending it again cannot help: pass less, or a path.
+// TooLargeError says that a request does not fit into a frame, and nothing was sent, or that
+// the answer did not: the task has run, and what it has returned is lost. The process is
+// none the worse. Sending it again cannot help: pass less, or a path.
 type TooLargeError struct {
 	Package, Task string
 	Size, Limit   int // bytes
+	Answer        bool
 }
 
 func (e *TooLargeError) Error() string {
+	if e.Answer {
+		return fmt.Sprintf("task %s of package %s: the answer has %d bytes, over the limit of %d: return less, or a reference to it, or allow more (MaxFrame)",
+			e.Task, e.Package, e.Size, e.Limit)
+	}
 	return fmt.Sprintf("task %s of package %s: the request has %d bytes, over the limit of %d: pass less, or a reference to it",
 		e.Task, e.Package, e.Size, e.Limit)
 }

@@ -460,7 +460,8 @@ func (p *Process) send(r *Request) error {
 }
 
 // Receive reads the answer to r. The error is an *[ExecutorError] if the
-// executor answered with a failure; [io.EOF] if the process closed its end
+// executor answered with a failure, a *[TooLargeError] if the answer is over the limit for
+// frames; [io.EOF] if the process closed its end
 // between answers; else what is wrong with the stream, after which the process
 // can only be killed.
 func (p *Process) Receive(r *Request) (Result, error) {
@@ -474,6 +475,16 @@ func (p *Process) Receive(r *Request) (Result, error) {
 
 func (p *Process) receive(r *Request) (Result, error) {
 	body, err := p.frames.ReadFrame()
+	var large *protocol.FrameTooLargeError
+	if errors.As(err, &large) && large.Size <= protocol.DefaultMaxFrame {
+		// Executors know no other limit, and the next answer is behind it.
+		if err = p.frames.Skip(); err == nil {
+			p.heard = true
+			return Result{PID: p.PID()}, &TooLargeError{
+				Package: r.Package, Task: r.Task, Size: int(large.Size), Limit: large.Limit, Answer: true,
+			}
+		}
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -553,15 +564,19 @@ func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline
 	return result, p.failed(r, phase, limit, err)
 }
 
-// isAnswer reports whether err is what the executor answered.
+// isAnswer reports whether err is that the executor answered: with a failure, or with too
+// much.
 func isAnswer(err error) bool {
-	var answered *ExecutorError
-	return errors.As(err, &answered)
+	var (
+		answered *ExecutorError
+		tooLarge *TooLargeError
+	)
+	return errors.As(err, &answered) || errors.As(err, &tooLarge) && tooLarge.Answer
 }
 
 // lives reports whether the process is none the worse for err.
 func lives(err error) bool {
-	var tooLarge *TooLargeError
+	var tooLarge *TooLargeError // also a request
 	return isAnswer(err) || errors.As(err, &tooLarge)
 }
 

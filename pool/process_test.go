@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spider-go/spider/internal/protocol"
+	"github.com/spider-go/spider/internal/tasktest"
 	"github.com/spider-go/spider/pool"
 	"github.com/spider-go/spider/tdl"
 )
@@ -605,6 +607,52 @@ func TestTooLarge(t *testing.T) {
 			t.Errorf("got %+v, want %+v", *tooLarge, want)
 		}
 		mustEcho(t, p, small)
+	}
+}
+
+// An answer over the limit is lost, and nothing else.
+func TestAnswerTooLarge(t *testing.T) {
+	t.Parallel()
+	built, err := tasktest.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, maxPayload := range []int{0, -1} {
+		p, err := pool.New(pool.Config{
+			Executor: built.Executor, PackageDir: built.Packages, Executors: 1, Spares: -1, Timeout: patience,
+			MaxFrame: 1 << 20, MaxPayload: maxPayload,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close(context.Background())
+		pid := 0
+		for _, size := range []int{1 << 19, 2 << 20, 1 << 19, 8<<20 - protocol.ResponseSize(0), 1000} {
+			result, err := p.Execute(t.Context(), pool.Request{Package: "misbehave", Task: "output_bytes", Inputs: tasktest.Inputs(uint64(size))})
+			if pid == 0 {
+				pid = result.PID
+			}
+			if result.PID != pid {
+				t.Errorf("%d bytes: process %d after %d", size, result.PID, pid)
+			}
+			if size <= 1<<20 {
+				if err != nil || len(result.Outputs) != size {
+					t.Errorf("%d bytes: got %d, %v", size, len(result.Outputs), err)
+				}
+				continue
+			}
+			var tooLarge *pool.TooLargeError
+			if !errors.As(err, &tooLarge) || pool.Retryable(err) {
+				t.Fatalf("%d bytes: got %T: %v", size, err, err)
+			}
+			want := pool.TooLargeError{Package: "misbehave", Task: "output_bytes", Size: protocol.ResponseSize(size), Limit: 1 << 20, Answer: true}
+			if *tooLarge != want {
+				t.Errorf("got %+v, want %+v", *tooLarge, want)
+			}
+		}
+		if s := p.Stats(); s.Succeeded != 3 || s.TooLarge != 2 || s.Spawned != 1 {
+			t.Errorf("%+v", s.Counts)
+		}
 	}
 }
 
