@@ -21,7 +21,8 @@
 //
 //	[*ExecutorError]  the executor answered with a failure and lives on: the task's own
 //	                  error, an [*tdl.Error] inside, or a package that cannot be
-//	                  loaded. Made again, the call ends the same.
+//	                  loaded (if it is not even there, no executor is asked). Made
+//	                  again, the call ends the same.
 //	[*TimeoutError]   no answer within the limit; the process and all it forked have
 //	                  been killed. The call may succeed with more time.
 //	[*CrashError]     the process ended without an answer: by which signal or status,

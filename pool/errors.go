@@ -27,7 +27,8 @@ const (
 	// DuplicatePackage: another package of that name is loaded already. Only
 	// the Rust executor answers this.
 	DuplicatePackage ErrorKind = "DuplicatePackage"
-	// InvalidUtf8: the package's declared name is not text.
+	// InvalidUtf8: the package's declared name is not text, or, as the pool itself
+	// answers, a name in the request.
 	InvalidUtf8 ErrorKind = "InvalidUtf8"
 	// TaskError: the task ran, or was refused by its package.
 	TaskError ErrorKind = "TaskError"
@@ -38,7 +39,8 @@ const (
 	ErrorPayloadDeserializationFailure ErrorKind = "ErrorPayloadDeserializationFailure"
 )
 
-// ExecutorError is a failure that the executor answered. The process lives on;
+// ExecutorError is a failure that the executor answered, or that the pool knew it would: of
+// a package that is not there or cannot be loaded. The process, if it took one, lives on;
 // running the same request again gives the same answer, unless the task or the
 // package changes.
 type ExecutorError struct {

@@ -89,11 +89,17 @@ type ProcessConfig struct {
 // Request is one task to run.
 type Request struct {
 	Package, Task string
-	Context       []byte // msgpack TaskContext, see tdl.TaskContext.Encode
-	Inputs        []byte // payload sequence
+
+	// Context is a TaskContext in msgpack, see tdl.TaskContext.Encode. Nil: the one
+	// that [Call] says. (Of Execute, that is: Send sends what there is.)
+	Context []byte
+
+	// Inputs is a payload sequence. Nil: of a task without parameters.
+	Inputs []byte
 
 	// Timeout is the hard limit of this call in a [Pool], see Config.Timeout. 0:
-	// what Config says. Negative: no limit.
+	// what Config says. Negative: no limit. [Process.Execute] is told the limit
+	// besides, and does not look here.
 	Timeout time.Duration
 
 	// OutputBuffer is where Result.Outputs go, if there is room for them. Nil: into
@@ -533,6 +539,7 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 	if !utf8.ValidString(r.Package) || !utf8.ValidString(r.Task) {
 		return Result{}, notUTF8(&r)
 	}
+	r.fill()
 	var deadline time.Time
 	if timeout > 0 {
 		deadline = time.Now().Add(min(timeout, math.MaxInt64/2))
