@@ -330,7 +330,7 @@ func (a *answers) finish(before []byte) {
 
 // unread says in polled what there is to read, where the process lives, and what there is
 // in the others. Its result is the events of poll; 0: nothing, and the process lives.
-func (a *answers) unread(polled *[3]unix.PollFd) int16 {
+func (a *answers) unread(polled *[4]unix.PollFd) int16 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended.Load() || a.fd < 0 {

@@ -395,14 +395,18 @@ func (p *Process) StderrTail() []string {
 // in the events of poll; 0: nothing, and it lives and reads. In the same system call it
 // looks at stderr, and keeps what there is where nobody listens.
 func (p *Process) unread() int16 {
-	polled := [3]unix.PollFd{
+	polled := [4]unix.PollFd{
 		{},                  // stdout
 		{Fd: p.in.number()}, // that nobody reads it is always told
 		{Fd: p.stderr.number(), Events: unix.POLLIN},
+		{Fd: int32(p.pidfd), Events: unix.POLLIN}, // it has ended, whoever holds its pipes
 	}
 	events := p.out.unread(&polled)
 	if polled[2].Revents != 0 {
 		p.stderr.glance()
+	}
+	if polled[3].Revents != 0 {
+		events |= unix.POLLHUP
 	}
 	return events | polled[1].Revents
 }
