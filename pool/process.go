@@ -213,6 +213,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 		p.parentPeak = own.peak
 	}
 	p.out.stuck = p.overdue
+	p.stderr.asks = &p.out.calling
 	p.frames = protocol.NewReader(&p.out, p.maxFrame)
 	go p.stderr.drain()
 	go p.wait()
@@ -401,14 +402,18 @@ func (p *Process) StderrTail() []string {
 // in the events of poll; 0: nothing, and it lives and reads. In the same system call it
 // looks at stderr, and keeps what there is where nobody listens.
 func (p *Process) unread() int16 {
-	polled := [3]unix.PollFd{
+	polled := [4]unix.PollFd{
 		{},                  // stdout
 		{Fd: p.in.number()}, // that nobody reads it is always told
 		{Fd: p.stderr.number(), Events: unix.POLLIN},
+		{Fd: int32(p.pidfd), Events: unix.POLLIN}, // it has ended, whoever holds its pipes
 	}
 	events := p.out.unread(&polled)
 	if polled[2].Revents != 0 {
 		p.stderr.glance()
+	}
+	if polled[3].Revents != 0 {
+		events |= unix.POLLHUP
 	}
 	return events | polled[1].Revents
 }
@@ -550,6 +555,7 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 // execute is Execute with its limit as a moment; phase is for reports.
 func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline time.Time) (Result, error) {
 	p.limit.Store(int64(limit))
+	p.out.calling.Store(true)
 	result, err := p.exchange(r, deadline)
 	p.slice.Yield(timeslice.Now())
 	if err == nil || isAnswer(err) {
@@ -560,6 +566,7 @@ func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline
 			p.served++
 		}
 	}
+	p.out.calling.Store(false)
 	if err == nil || lives(err) {
 		// What it wrote to stderr before the answer has to be handed on, since the
 		// two pipes have no order of their own.
@@ -647,7 +654,13 @@ func (p *Process) failed(r *Request, phase Phase, limit time.Duration, err error
 		p.Kill("it does not speak the protocol")
 		return &ProtocolError{Report: p.report(r, phase, ran, false), Err: err}
 	}
-	return &CrashError{p.report(r, phase, ran, errors.Is(err, syscall.EPIPE))}
+	report := p.report(r, phase, ran, errors.Is(err, syscall.EPIPE))
+	if limit > 0 && report.Exit.Killed == noAnswer(limit) {
+		// It was killed for that while the kernel kept this side from looking at the
+		// clock, see stuckPatience.
+		return &TimeoutError{Report: report, Limit: limit}
+	}
+	return &CrashError{report}
 }
 
 func noAnswer(limit time.Duration) string { return "no answer within " + limit.String() }
