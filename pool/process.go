@@ -294,7 +294,7 @@ func (p *Process) await() {
 // leaves behind, while the zombie still holds the group's number.
 func (p *Process) wait() {
 	err := <-p.dead
-	if !p.expected.Load() && !p.out.reading() {
+	if err == nil && !p.expected.Load() && !p.out.reading() {
 		time.Sleep(deathPause)
 	}
 	p.mu.Lock()
