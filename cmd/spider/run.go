@@ -125,6 +125,7 @@ func (c *runCommand) call(s *streams, call *call) error {
 	cfg := pool.ProcessConfig{
 		Executor:   executor,
 		PackageDir: packageDir,
+		Phases:     true,
 		OnStderr:   func(line string) { _, _ = io.WriteString(s.err, line+"\n") },
 	}
 	if c.Executor == "" {
