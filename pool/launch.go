@@ -172,7 +172,11 @@ func (p *Pool) lostLoading(e *executor, name string, begin time.Time, err error)
 		p.recycled(e, RecycledClosed, closedReason)
 	} else {
 		reportOf(err).Executor = e.number
-		p.observe(Event{Kind: EventCrashed, Executor: e.number, PID: e.PID(), Program: e.Program(),
+		kind := EventCrashed
+		if errors.As(err, new(*TimeoutError)) {
+			kind = EventTimedOut
+		}
+		p.observe(Event{Kind: kind, Executor: e.number, PID: e.PID(), Program: e.Program(),
 			Package: name, Duration: time.Since(begin), Err: err})
 	}
 	p.remove(e)
