@@ -60,6 +60,13 @@ An input is a line of stdin: a JSON array of the task's arguments. With --lines 
 follow the task's name, as for spider run, with {} where the input goes; without {}
 it goes last. (An argument that is an empty object is '{ }'.)
 
+--files takes regular files, as find -type f does: below a directory, symbolic links
+are not followed, and with FIFOs, sockets and devices they are passed over, which the
+summary says. What is named on the command line itself is taken whatever it is, and
+followed. To follow all links: find -L DIR -type f -print0 | spider map -0 ...
+
+Strings are UTF-8. A line or file's name that is not is bad_input, and not run.
+
 Examples:
 
     spider map arith add < pairs.jsonl
@@ -214,6 +221,8 @@ type mapSource struct {
 	total atomic.Int64 // 0 as long as that is not known
 	count func(context.Context) (int64, bool)
 	close func()
+
+	passed func() []batch.Passed // what was no input; nil: nothing can be
 }
 
 // open opens the source.
@@ -223,7 +232,7 @@ func (c *mapCommand) open(ctx context.Context, s *streams) (*mapSource, error) {
 		if err != nil {
 			return nil, &usageError{"--files: " + err.Error()}
 		}
-		return &mapSource{Source: files, close: files.Close,
+		return &mapSource{Source: files, close: files.Close, passed: files.Passed,
 			count: func(ctx context.Context) (int64, bool) { return batch.CountFiles(ctx, c.Files) }}, nil
 	}
 	in, own := s.in, func() {}
@@ -428,6 +437,7 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	}
 	took := time.Since(s.Started)
 	if err == nil {
+		r.tellPassed()
 		if r.screen.summary {
 			slowest := ""
 			if s.Done > 1 {
@@ -463,6 +473,29 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 		return &unfinishedError{err, ""}
 	}
 	return &unfinishedError{err, done + r.howToResume()}
+}
+
+// tellPassed says what was below --files and no input.
+func (r *mapRun) tellPassed() {
+	if r.source.passed == nil {
+		return
+	}
+	var total int64
+	var kinds []string
+	for _, p := range r.source.passed() {
+		total += p.Count
+		what := p.Many
+		if p.Count == 1 {
+			what = p.One
+		}
+		kinds = append(kinds, grouped(p.Count)+" "+what)
+	}
+	switch {
+	case total == 1:
+		fmt.Fprintf(r.streams.err, "spider: %s is no regular file and was passed over\n", kinds[0])
+	case total > 1:
+		fmt.Fprintf(r.streams.err, "spider: %s are no regular files and were passed over\n", strings.Join(kinds, ", "))
+	}
 }
 
 // causes is why inputs have failed, such as "2 crashed (SIGSEGV), 1 timed out after 1s".

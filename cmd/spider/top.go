@@ -158,7 +158,7 @@ type top struct {
 	mu    sync.Mutex
 	maps  map[string]*watchedMap        // by socket
 	full  map[string]*monitor.FullError // those that serve no more, which are tried again
-	ended []mapView              // the latest last
+	ended []mapView                     // the latest last
 }
 
 // watchedMap is a map that runs. Nil snapshot: it has not said anything yet.

@@ -81,7 +81,7 @@ type Error struct {
 	Message string `json:"message"` // one sentence for people
 
 	// Kind is the protocol's name of a failure that was answered: ExecutionError,
-	// TaskNotFound, InvalidLibrary, ...
+	// TaskNotFound, InvalidLibrary, ...; or InvalidUtf8, of an input that is no text.
 	Kind string `json:"kind,omitempty"`
 
 	// How the process ended, if it did.
