@@ -473,12 +473,16 @@ func idleness(e monitor.Executor) int {
 }
 
 func executorRow(e monitor.Executor, width int, st style) string {
+	memory := "-" // not known
+	if e.RSS > 0 {
+		memory = byteSize(e.RSS)
+	}
 	input := ""
 	if e.Index != nil {
 		input = fmt.Sprintf("#%d %s", *e.Index, oneLine(e.Text))
 	}
 	return clip(fmt.Sprintf("%4d %7d  %-8s %4s %8s %9s  %s", e.Number, e.PID, oneLine(e.State),
-		shortTime(time.Duration(e.ForUS)*time.Microsecond), bytesOf(e.RSS), grouped(int64(e.Tasks)), input), width)
+		shortTime(time.Duration(e.ForUS)*time.Microsecond), memory, grouped(int64(e.Tasks)), input), width)
 }
 
 // shortTime is clock, but tells what is below a second apart.
@@ -492,21 +496,6 @@ func shortTime(d time.Duration) string {
 		return fmt.Sprintf("%.1fs", d.Seconds())
 	}
 	return clock(d)
-}
-
-// bytesOf writes a size with three digits or so.
-func bytesOf(n int64) string {
-	switch {
-	case n <= 0:
-		return "-"
-	case n < 1<<20:
-		return fmt.Sprintf("%d KiB", n>>10)
-	case n < 100<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	case n < 10<<30:
-		return fmt.Sprintf("%d MiB", n>>20)
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
 // clip cuts text to width characters. Those that are wider than one column the terminal
