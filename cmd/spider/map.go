@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -85,7 +84,8 @@ Ctrl-C ends what runs, and writes what is done. Whatever has ended a run, --resu
 goes on with it: write to a file with --resume from the start, or name the file that
 stdout went to. Each input is then in the file once. What has a record is not run
 again, unless it has failed and --retry-failed is given. A half-written last line is
-cut off. A file that was made of other inputs, or of another task, is refused.
+cut off. A file that was made of other inputs, or of another task, is refused; so is one
+that several runs were appended to with >>, where each has its own input 0.
 
 Memory does not grow with the number of inputs: no more are read while --window of
 them, or 64 MiB, wait for a slower one or for whoever reads the output. --unordered
@@ -200,7 +200,13 @@ func (c *mapCommand) Run(s *streams) error {
 	cfg.Source = source
 
 	run := mapRun{command: c, streams: s, source: source, jobs: cfg.Jobs}
-	if c.Resume != "" {
+	if c.Resume == "" {
+		run.output = findOutputFile(s.out.w)
+		if run.output != nil && run.output.midLine {
+			return &usageError{fmt.Sprintf("%s ends in the middle of a line, which would spoil the first record: go on with --resume %s, or end that line first",
+				run.output.path, shellWord(run.output.path))}
+		}
+	} else {
 		if err := run.resume(&cfg); err != nil {
 			return err
 		}
@@ -276,6 +282,7 @@ type mapRun struct {
 	streams *streams
 	source  *mapSource
 	earlier *batch.Earlier // nil without --resume
+	output  *outputFile    // nil with it, and if stdout is no file
 	screen  *screen
 	jobs    int
 }
@@ -520,27 +527,13 @@ func causes(s batch.Stats) (text string) {
 
 // howToResume says how to go on, if that is possible.
 func (r *mapRun) howToResume() string {
-	path := r.command.Resume
-	if path == "" {
-		out, ok := r.streams.out.w.(*os.File)
-		if !ok {
-			return ""
-		}
-		info, err := out.Stat()
-		if err != nil || !info.Mode().IsRegular() {
-			return ""
-		}
-		if path, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", out.Fd())); err != nil {
-			return ""
-		}
-		if dir, err := os.Getwd(); err == nil {
-			if relative, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(relative, "..") {
-				path = relative
-			}
-		}
-		return "; go on with --resume " + shellWord(path) + " in place of > " + shellWord(path)
+	if r.command.Resume != "" {
+		return "; go on with the same command"
 	}
-	return "; go on with the same command"
+	if r.output == nil {
+		return ""
+	}
+	return r.output.howToResume()
 }
 
 // unfinishedError says that a map has ended early, what is done, and how to go on.
