@@ -7,18 +7,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spider-go/spider/internal/protocol"
 )
 
-// What executors are asked for that is no call. Neither exists, so that every
-// executor answers it with a failure.
-const (
-	pingPackage = "__spider_ping"
-	loadTask    = "__spider_load"
-)
+// loadTask is what executors are asked for to have a package loaded. It does not exist, so
+// that every executor answers with a failure.
+const loadTask = "__spider_load"
 
 // newPing is a request that every executor answers, whatever it has.
 func newPing() Request {
-	return Request{Package: pingPackage, Task: loadTask, Context: defaultContext, Inputs: noInputs}
+	return Request{Package: protocol.PingPackage, Task: loadTask, Context: defaultContext, Inputs: noInputs}
 }
 
 // start starts an executor in the background, for a caller who waits or for the stock.
