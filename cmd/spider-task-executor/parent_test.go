@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -117,16 +118,41 @@ func TestHangUpIsNotDeath(t *testing.T) {
 	}
 }
 
-// A parent that is gone before the executor could begin to watch it.
+// A parent that is gone before the executor could begin to watch it. What it has told it
+// to do about itself it does.
 func TestAbandonedBeforeStart(t *testing.T) {
 	t.Parallel()
+	for _, c := range []struct {
+		name, logs string
+		sent       []byte
+		status     int
+	}{
+		{"a request", "closed by the parent before", execute("misbehave", "endless_loop"), 1},
+		{"a shutdown", "", protocol.AppendShutdown(nil), 0},
+		{"nothing", "", nil, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			logged, status := abandon(t, c.sent)
+			if status != c.status || !strings.Contains(logged, c.logs) || (logged == "") != (c.logs == "") {
+				t.Errorf("status %d, want %d; stderr %q", status, c.status, logged)
+			}
+		})
+	}
+}
+
+// abandon sends an executor something and is gone, at both ends, before it has started.
+func abandon(t *testing.T, sent []byte) (stderr string, status int) {
+	t.Helper()
 	cmd := exec.Command(built.Executor)
 	cmd.Env = append(cleanEnv(), "SPIDER_TDL_PACKAGE_DIR="+built.Packages)
+	var logged strings.Builder
+	cmd.Stderr = &logged
 	in, request, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = request.Write(execute("misbehave", "endless_loop"))
+	_, _ = request.Write(sent)
 	request.Close()
 	answer, out, err := os.Pipe()
 	if err != nil {
@@ -140,9 +166,7 @@ func TestAbandonedBeforeStart(t *testing.T) {
 	in.Close()
 	out.Close()
 	_ = cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 1 {
-		t.Errorf("exit status %d, want 1", code)
-	}
+	return logged.String(), cmd.ProcessState.ExitCode()
 }
 
 func TestLeadsItsGroup(t *testing.T) {

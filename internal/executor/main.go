@@ -113,7 +113,7 @@ func Main(cfg Config) (status int) {
 	s := server{
 		frames: protocol.NewReader(stdio, protocol.DefaultMaxFrame), w: stdio, runner: runner,
 		maxFrame: protocol.DefaultMaxFrame, log: log,
-		shared: shared, widen: func() { pipes.Widen(stdio.in, stdio.out) },
+		shared: shared, widen: func() { pipes.Widen(stdio.in, stdio.out) }, abandoned: stdio.abandoned,
 	}
 	err = s.serve()
 	var broken *WriteError
