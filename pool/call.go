@@ -190,11 +190,7 @@ func (c *call) load(r *Request, file packageFile, deadline time.Time) error {
 		p.recall(g)
 		return nil
 	}
-	var answered *ExecutorError
-	if errors.As(err, &answered) {
-		answered.Task = r.Task
-	}
-	return err
+	return answerTo(r, err)
 }
 
 // ended is what a call ends with after err, and tells who wants to know.
@@ -230,10 +226,7 @@ func (c *call) ended(ctx context.Context, r *Request, err error) error {
 func (c *call) complete(report *Report, r *Request) {
 	report.Executor = c.executor.number
 	if report.Phase == PhaseLoad {
-		report.Task = r.Task
-		if context, err := tdl.DecodeContext(r.Context); err == nil {
-			report.Context = &context
-		}
+		report.isFor(r)
 	}
 }
 

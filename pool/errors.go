@@ -241,7 +241,11 @@ func (e *TimeoutError) Error() string {
 	if e.Soft {
 		return fmt.Sprintf("%sno answer within %v; it ended by the signal it got for that: %v", e.subject(), e.Limit, e.Exit)
 	}
-	return fmt.Sprintf("%sno answer within %v; executor killed: allow more time, or pass less work", e.subject(), e.Limit)
+	text := fmt.Sprintf("%sno answer within %v; executor killed: allow more time", e.subject(), e.Limit)
+	if e.Phase == PhaseRun {
+		text += ", or pass less work"
+	}
+	return text
 }
 
 // Timeout reports true, as for the net package's errors.

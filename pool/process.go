@@ -82,6 +82,13 @@ type ProcessConfig struct {
 	// Dir is the working directory. "": this process's own.
 	Dir string
 
+	// Phases has Execute send a request before the first call, which every executor
+	// answers, and one before the first of each package, which has it loaded, within the
+	// call's own limit. Then the loss of a process is told as what it is: while it came
+	// up by a *SpawnError, while it loaded a package in PhaseLoad. Otherwise both are in
+	// PhaseRun, like the task.
+	Phases bool
+
 	// Limits are what the process may use of the machine.
 	Limits Limits
 }
@@ -147,6 +154,9 @@ type Process struct {
 	largeAt    time.Time        // the last call with much in shared memory; zero: none since it was released
 	heard      bool             // it has answered something
 
+	phases bool
+	loaded map[string]bool // packages, if phases is set; nil: it has not answered yet
+
 	served int          // tasks answered
 	sent   time.Time    // the last request
 	limit  atomic.Int64 // of the last call
@@ -180,6 +190,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	p := &Process{
 		cmd:      exec.Command(program),
 		maxFrame: cfg.MaxFrame,
+		phases:   cfg.Phases,
 		dead:     make(chan error, 1),
 		exited:   make(chan struct{}),
 		stderr:   newTail(cfg.StderrLines, cfg.OnStderr),
@@ -549,7 +560,53 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 	if timeout > 0 {
 		deadline = time.Now().Add(min(timeout, math.MaxInt64/2))
 	}
+	if p.phases {
+		if err := p.prepare(&r, timeout, deadline); err != nil {
+			return Result{}, err
+		}
+	}
 	return p.execute(&r, PhaseRun, timeout, deadline)
+}
+
+// prepare waits until the process answers and has r's package loaded.
+func (p *Process) prepare(r *Request, limit time.Duration, deadline time.Time) error {
+	if p.loaded == nil {
+		ping := newPing()
+		if _, err := p.execute(&ping, PhaseStart, limit, deadline); err != nil && !lives(err) {
+			return &SpawnError{Executor: p.Program(), Err: err}
+		}
+		p.loaded = map[string]bool{}
+	}
+	if p.loaded[r.Package] {
+		return nil
+	}
+	if err := p.load(r.Package, limit, deadline); err != nil {
+		if report := reportOf(err); report != nil {
+			report.isFor(r)
+		}
+		return answerTo(r, err)
+	}
+	p.loaded[r.Package] = true
+	return nil
+}
+
+// load has a package loaded, by a task that does not exist.
+func (p *Process) load(name string, limit time.Duration, deadline time.Time) error {
+	_, err := p.execute(&Request{Package: name, Task: loadTask, Context: defaultContext, Inputs: noInputs}, PhaseLoad, limit, deadline)
+	var answered *ExecutorError
+	if errors.As(err, &answered) && answered.Kind == TaskError {
+		return nil // as expected: it is loaded, and has no such task
+	}
+	return err
+}
+
+// answerTo makes an answer to what had a package loaded one to the call that needs it.
+func answerTo(r *Request, err error) error {
+	var answered *ExecutorError
+	if errors.As(err, &answered) {
+		answered.Task = r.Task
+	}
+	return err
 }
 
 // execute is Execute with its limit as a moment; phase is for reports.
@@ -679,11 +736,17 @@ func (p *Process) report(r *Request, phase Phase, ran time.Duration, unread bool
 	report.PeakRSS, report.PeakRSSAtLeast = p.peakRSS()
 	report.Panic, report.Stderr = p.stderr.report(report.Exit, unread)
 	if phase == PhaseRun {
-		if context, err := tdl.DecodeContext(r.Context); err == nil {
-			report.Context = &context
-		}
+		report.isFor(r)
 	}
 	return report
+}
+
+// isFor says which call the process was lost to.
+func (r *Report) isFor(call *Request) {
+	r.Task = call.Task
+	if context, err := tdl.DecodeContext(call.Context); err == nil {
+		r.Context = &context
+	}
 }
 
 // closedPipePatience is how long a process that has closed its pipes may take to

@@ -896,3 +896,69 @@ func TestStatusTakenElsewhere(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// With Phases, the loss of a process is told as what it is: coming up, loading, or running.
+func TestPhases(t *testing.T) {
+	t.Parallel()
+	built, err := tasktest.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute := func(executor, pkg, task string, timeout time.Duration) error {
+		p, err := pool.StartProcess(pool.ProcessConfig{Executor: executor, PackageDir: built.Packages, Phases: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		if executor == built.Executor {
+			// Another package's load, and its task, are not in the way.
+			echoed, err := p.Execute(pool.Request{Package: "misbehave", Task: "echo", Context: request(0).Context, Inputs: tasktest.Inputs(1)}, patience)
+			if err != nil || !bytes.Equal(echoed.Outputs, tasktest.Inputs(1)) {
+				t.Errorf("%x, %v", echoed.Outputs, err)
+			}
+		}
+		_, err = p.Execute(pool.Request{Package: pkg, Task: task, Context: request(0).Context, Inputs: tasktest.Inputs()}, timeout)
+		return err
+	}
+	for _, c := range []struct {
+		pkg, task string
+		limit     time.Duration
+		phase     pool.Phase
+		served    int
+	}{
+		{"init_crashes", "ok", patience, pool.PhaseLoad, 1},
+		{"constructor_exits", "ok", patience, pool.PhaseLoad, 1},
+		{"init_hangs", "ok", limited, pool.PhaseLoad, 1},
+		{"misbehave", "segv", patience, pool.PhaseRun, 1},
+	} {
+		err := execute(built.Executor, c.pkg, c.task, c.limit)
+		var (
+			crash   *pool.CrashError
+			timeout *pool.TimeoutError
+			report  pool.Report
+		)
+		switch {
+		case errors.As(err, &crash):
+			report = crash.Report
+		case errors.As(err, &timeout) && timeout.Limit == c.limit:
+			report = timeout.Report
+		}
+		if report.Phase != c.phase || report.Package != c.pkg || report.Task != c.task || report.Served != c.served {
+			t.Errorf("%s: %v (%+v)", c.pkg, err, report)
+		}
+	}
+	var answered *pool.ExecutorError
+	if err := execute(built.Executor, "init_fails", "ok", patience); !errors.As(err, &answered) || answered.Kind != pool.PackageInitError || answered.Task != "ok" {
+		t.Errorf("%v", err)
+	}
+	if err := execute(built.Executor, "misbehave", "absent", patience); !errors.As(err, &answered) || answered.Kind != pool.TaskError || answered.Task != "absent" {
+		t.Errorf("%v", err)
+	}
+	for _, program := range []string{"true", "cat"} {
+		var spawn *pool.SpawnError
+		err := execute(program, "misbehave", "echo", patience)
+		if !errors.As(err, &spawn) || errors.As(err, new(*pool.CrashError)) || errors.As(err, new(*pool.ProtocolError)) {
+			t.Errorf("%s: %v", program, err)
+		}
+	}
+}
