@@ -321,8 +321,9 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	r.screen = newScreen(r.streams, c.Progress, r.earlier == nil)
 	poolConfig := pool.Config{
 		Executor: executor, PackageDir: packageDir, Executors: cfg.Jobs,
-		Logger: r.streams.log,
-		Stderr: func(pool.StderrLine) {},
+		MaxPayload: maxPayload,
+		Logger:     r.streams.log,
+		Stderr:     func(pool.StderrLine) {},
 	}
 	if c.TaskStderr {
 		poolConfig.Stderr = r.screen.taskLine

@@ -130,6 +130,7 @@ func (c *runCommand) call(s *streams, call *call) error {
 	cfg := pool.ProcessConfig{
 		Executor:   executor,
 		PackageDir: packageDir,
+		MaxPayload: maxPayload,
 		Phases:     true,
 		OnStderr:   func(line string) { _, _ = io.WriteString(s.err, line+"\n") },
 	}
