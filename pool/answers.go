@@ -31,10 +31,11 @@ type answers struct {
 
 	blind bool // a read cannot be interrupted, and has to look itself
 
-	// stuck is called, once, when a read is past its deadline and cannot be interrupted
-	// at the moment. It ends the process, and that the read, unless something the process
-	// has forked holds the pipe too.
-	stuck func()
+	// stuck is called when a read is past its deadline and cannot be interrupted at the
+	// moment, or a call is and has not ended soon after. It ends the process, and that the
+	// read, unless something the process has forked holds the pipe too.
+	stuck   func()
+	calling atomic.Bool // a call is under way, and not at the mercy of a listener
 
 	reads    uint64        // have begun
 	state    atomic.Uint64 // of the last one: its number and what it does
@@ -117,9 +118,22 @@ func (a *answers) look() {
 		a.setAlarm()
 	default:
 		a.know(now)
+		if a.stuck != nil {
+			time.AfterFunc(stuckPatience, func() {
+				if a.deadline.Load() == at && (a.calling.Load() || a.state.Load()&(1<<stateBits-1) != idle) {
+					a.stuck()
+				}
+			})
+		}
 		a.interrupt()
 	}
 }
+
+// stuckPatience is how long a call may take to end after its deadline. It does so at once,
+// unless the kernel keeps this side waiting for a pipe's lock, also in what should not
+// block: the process has that while it waits itself, for the memory that it writes from or
+// reads to (a file of a server that is gone, userfaultfd). Only its end ends that.
+const stuckPatience = 100 * time.Millisecond
 
 // know notes that it is that late. This may be an old look, which comes late itself.
 func (a *answers) know(now int64) {
@@ -330,7 +344,7 @@ func (a *answers) finish(before []byte) {
 
 // unread says in polled what there is to read, where the process lives, and what there is
 // in the others. Its result is the events of poll; 0: nothing, and the process lives.
-func (a *answers) unread(polled *[3]unix.PollFd) int16 {
+func (a *answers) unread(polled *[4]unix.PollFd) int16 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended.Load() || a.fd < 0 {

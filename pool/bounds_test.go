@@ -322,3 +322,25 @@ func useNoDescriptors() {
 		}
 	}
 }
+
+// The least MaxFrame that is accepted is enough for calls, however long the directory's path
+// is; one byte less is refused.
+func TestLeastMaxFrame(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long/", 300))
+	stage(dir, "misbehave", library(t, "misbehave"))
+	least := 256 + len(filepath.Clean(dir))
+	p := newPool(t, func(c *pool.Config) { c.PackageDir, c.MaxFrame, c.MaxPayload = dir, least, -1 })
+	if got, err := pool.Call[string](t.Context(), p, "misbehave", "echo", "x"); err != nil || got != "x" {
+		t.Errorf("%q, %v", got, err)
+	}
+	_, err := pool.Call[string](t.Context(), p, "misbehave", "echo", strings.Repeat("x", least))
+	if !errors.As(err, new(*pool.TooLargeError)) {
+		t.Errorf("%v", err)
+	}
+	var wrong *pool.ConfigError
+	if _, err := pool.New(pool.Config{Executor: "/bin/true", PackageDir: dir, MaxFrame: least - 1}); !errors.As(err, &wrong) ||
+		!strings.Contains(err.Error(), fmt.Sprintf("MaxFrame %d is below %d", least-1, least)) {
+		t.Errorf("%v", err)
+	}
+}

@@ -26,6 +26,16 @@ var (
 	noInputs = []byte{0, 0, 0, 0}
 )
 
+// fill fills in what a caller has left out.
+func (r *Request) fill() {
+	if r.Context == nil {
+		r.Context = defaultContext
+	}
+	if r.Inputs == nil {
+		r.Inputs = noInputs
+	}
+}
+
 // Call runs a task that has one result, of type R, on these arguments. The task is
 // told that it is task 0 of job 1, in instance 1, of resource group 1, unless ctx
 // comes from [WithTaskContext]. An error in encoding an argument is an *[tdl.Error] of
@@ -197,11 +207,7 @@ func (c *call) load(r *Request, file packageFile, deadline time.Time) error {
 		p.recall(g)
 		return nil
 	}
-	var answered *ExecutorError
-	if errors.As(err, &answered) {
-		answered.Task = r.Task
-	}
-	return err
+	return answerTo(r, err)
 }
 
 // ended is what a call ends with after err, and tells who wants to know.
@@ -237,10 +243,7 @@ func (c *call) ended(ctx context.Context, r *Request, err error) error {
 func (c *call) complete(report *Report, r *Request) {
 	report.Executor = c.executor.number
 	if report.Phase == PhaseLoad {
-		report.Task = r.Task
-		if context, err := tdl.DecodeContext(r.Context); err == nil {
-			report.Context = &context
-		}
+		report.isFor(r)
 	}
 }
 

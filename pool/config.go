@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -78,12 +79,14 @@ type Config struct {
 	MaxGrowth int64
 
 	// MaxFrame is the largest request or answer, in bytes. 0: 8 MiB, which is
-	// what every executor takes, and the most: for more there is MaxPayload.
+	// what every executor takes, and the most: for more there is MaxPayload. At least
+	// 256 and the length of PackageDir's absolute path: an executor is asked first for
+	// a package that nobody has, and answers with its path.
 	MaxFrame int
 
 	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
 	// shared memory instead of in a frame: from 8 KiB on, with executors that can. With
-	// others, what is over MaxFrame is a *[TooLargeError]. The memory is taken as
+	// others, what is over MaxFrame is a *[TooLargeError], and so is an answer. The memory is taken as
 	// it is needed, and given back a second after it was last. 0: what fits a frame, and
 	// nothing larger. Negative: there is no shared memory.
 	MaxPayload int
@@ -160,6 +163,15 @@ func tooMuch(frame, payload, stderrLines int) (faults []string) {
 	return faults
 }
 
+// minFrame is the least that MaxFrame can be, in bytes. The first request has 79; the first
+// answer of ours, which says which file is not there, 118 and the directory's path.
+func minFrame(packageDir string) int {
+	if dir, err := filepath.Abs(packageDir); err == nil {
+		packageDir = dir
+	}
+	return 256 + len(packageDir)
+}
+
 // complete returns cfg with its defaults filled in. The error is a *[ConfigError].
 func (cfg Config) complete() (Config, error) {
 	var faults []string
@@ -182,6 +194,9 @@ func (cfg Config) complete() (Config, error) {
 	notNegative("MaxGrowth", cfg.MaxGrowth)
 	notNegative("MaxFrame", int64(cfg.MaxFrame))
 	notNegative("StderrLines", int64(cfg.StderrLines))
+	if least := minFrame(cfg.PackageDir); cfg.MaxFrame > 0 && cfg.MaxFrame < least {
+		fault("MaxFrame %d is below %d, which an executor's first answer may have: it names a path in PackageDir", cfg.MaxFrame, least)
+	}
 	faults = append(faults, tooMuch(cfg.MaxFrame, cfg.MaxPayload, cfg.StderrLines)...)
 	if cfg.Dir != "" {
 		if info, err := os.Stat(cfg.Dir); err != nil {

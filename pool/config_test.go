@@ -32,7 +32,7 @@ func TestConfigDefaults(t *testing.T) {
 		t.Errorf("%d spares, %v", cfg.Spares, err)
 	}
 	given := Config{PackageDir: "d", Executor: "e", Executors: 3, Spares: 2, Timeout: 5, SoftTimeout: 4, SoftSignal: 3, StartTimeout: 6,
-		LoadTimeout: 7, MaxTasks: 8, MaxAge: 9, MaxGrowth: 10, MaxFrame: 11, StderrLines: 12, Preload: []string{"p"}, EnvAllow: []string{"A*", "*"}}
+		LoadTimeout: 7, MaxTasks: 8, MaxAge: 9, MaxGrowth: 10, MaxFrame: 1100, StderrLines: 12, Preload: []string{"p"}, EnvAllow: []string{"A*", "*"}}
 	cfg, err = given.complete()
 	if err != nil || cfg.Executors != 3 || cfg.Spares != 2 || cfg.StartTimeout != 6 || cfg.LoadTimeout != 7 {
 		t.Errorf("%+v, %v", cfg, err)

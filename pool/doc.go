@@ -21,7 +21,8 @@
 //
 //	[*ExecutorError]  the executor answered with a failure and lives on: the task's own
 //	                  error, an [*tdl.Error] inside, or a package that cannot be
-//	                  loaded. Made again, the call ends the same.
+//	                  loaded (if it is not even there, no executor is asked). Made
+//	                  again, the call ends the same.
 //	[*TimeoutError]   no answer within the limit; the process and all it forked have
 //	                  been killed. The call may succeed with more time.
 //	[*CrashError]     the process ended without an answer: by which signal or status,
@@ -32,7 +33,8 @@
 //	                  that the executor is one.
 //	[*CanceledError]  the call's context ended: while it waited, or while the task ran,
 //	                  whose process has then been killed.
-//	[*TooLargeError]  the request fits no frame; nothing was sent. Pass less, or a path.
+//	[*TooLargeError]  the request fits no frame, and nothing was sent; or the answer
+//	                  does not. Pass less, or a path.
 //	[*SpawnError]     no executor could be started. Check the program and the limits.
 //	[*BreakerError]   starting or loading has failed too often in a row; nothing was
 //	                  sent. Try later.

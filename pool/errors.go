@@ -27,7 +27,8 @@ const (
 	// DuplicatePackage: another package of that name is loaded already. Only
 	// the Rust executor answers this.
 	DuplicatePackage ErrorKind = "DuplicatePackage"
-	// InvalidUtf8: the package's declared name is not text.
+	// InvalidUtf8: the package's declared name is not text, or, as the pool itself
+	// answers, a name in the request.
 	InvalidUtf8 ErrorKind = "InvalidUtf8"
 	// TaskError: the task ran, or was refused by its package.
 	TaskError ErrorKind = "TaskError"
@@ -38,7 +39,8 @@ const (
 	ErrorPayloadDeserializationFailure ErrorKind = "ErrorPayloadDeserializationFailure"
 )
 
-// ExecutorError is a failure that the executor answered. The process lives on;
+// ExecutorError is a failure that the executor answered, or that the pool knew it would: of
+// a package that is not there or cannot be loaded. The process, if it took one, lives on;
 // running the same request again gives the same answer, unless the task or the
 // package changes.
 type ExecutorError struct {
@@ -124,14 +126,20 @@ func isConfiguration(err error) bool {
 		errors.Is(spawn.Err, syscall.ENOEXEC) || errors.Is(spawn.Err, syscall.ENOTDIR) || errors.Is(spawn.Err, syscall.EINVAL)
 }
 
-// TooLargeError says that a request does not fit into a frame. Nothing was sent;
-// the process is untouched. Sending it again cannot help: pass less, or a path.
+// TooLargeError says that a request does not fit into a frame, and nothing was sent, or that
+// the answer did not: the task has run, and what it has returned is lost. The process is
+// none the worse. Sending it again cannot help: pass less, or a path.
 type TooLargeError struct {
 	Package, Task string
 	Size, Limit   int // bytes
+	Answer        bool
 }
 
 func (e *TooLargeError) Error() string {
+	if e.Answer {
+		return fmt.Sprintf("task %s of package %s: the answer has %d bytes, over the limit of %d: return less, or a reference to it, or allow more (MaxFrame)",
+			e.Task, e.Package, e.Size, e.Limit)
+	}
 	return fmt.Sprintf("task %s of package %s: the request has %d bytes, over the limit of %d: pass less, or a reference to it",
 		e.Task, e.Package, e.Size, e.Limit)
 }
@@ -233,7 +241,11 @@ func (e *TimeoutError) Error() string {
 	if e.Soft {
 		return fmt.Sprintf("%sno answer within %v; it ended by the signal it got for that: %v", e.subject(), e.Limit, e.Exit)
 	}
-	return fmt.Sprintf("%sno answer within %v; executor killed: allow more time, or pass less work", e.subject(), e.Limit)
+	text := fmt.Sprintf("%sno answer within %v; executor killed: allow more time", e.subject(), e.Limit)
+	if e.Phase == PhaseRun {
+		text += ", or pass less work"
+	}
+	return text
 }
 
 // Timeout reports true, as for the net package's errors.

@@ -361,6 +361,20 @@ func TestPoolDeathWhileIdle(t *testing.T) {
 	r.checkFates(t)
 }
 
+// Nor does one whose pipes are held by what it has forked, so that they tell nothing.
+func TestPoolDeathWhileIdleAndHeld(t *testing.T) {
+	t.Parallel()
+	p := oddPool(t, func(c *pool.Config) { c.Executors = 1 })
+	for range 20 {
+		result, err := p.Execute(t.Context(), pool.Request{Package: "p", Task: "fork"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		killAndSee(t, result.PID)
+		mustDo(t, p)
+	}
+}
+
 // A spare that has stood for a while and dies is replaced without a call.
 func TestPoolReplacesSpares(t *testing.T) {
 	t.Parallel()

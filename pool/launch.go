@@ -7,18 +7,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spider-go/spider/internal/protocol"
 )
 
-// What executors are asked for that is no call. Neither exists, so that every
-// executor answers it with a failure.
-const (
-	pingPackage = "__spider_ping"
-	loadTask    = "__spider_load"
-)
+// loadTask is what executors are asked for to have a package loaded. It does not exist, so
+// that every executor answers with a failure.
+const loadTask = "__spider_load"
 
 // newPing is a request that every executor answers, whatever it has.
 func newPing() Request {
-	return Request{Package: pingPackage, Task: loadTask, Context: defaultContext, Inputs: noInputs}
+	return Request{Package: protocol.PingPackage, Task: loadTask, Context: defaultContext, Inputs: noInputs}
 }
 
 // start starts an executor in the background, for a caller who waits or for the stock.
@@ -172,7 +171,11 @@ func (p *Pool) lostLoading(e *executor, name string, begin time.Time, err error)
 		p.recycled(e, RecycledClosed, closedReason)
 	} else {
 		reportOf(err).Executor = e.number
-		p.observe(Event{Kind: EventCrashed, Executor: e.number, PID: e.PID(), Program: e.Program(),
+		kind := EventCrashed
+		if errors.As(err, new(*TimeoutError)) {
+			kind = EventTimedOut
+		}
+		p.observe(Event{Kind: kind, Executor: e.number, PID: e.PID(), Program: e.Program(),
 			Package: name, Duration: time.Since(begin), Err: err})
 	}
 	p.remove(e)

@@ -49,17 +49,13 @@ func (p *Pool) awaitLoad(ctx context.Context, r *Request, file packageFile, dead
 	}
 }
 
-// load has an executor load a package, by a task that does not exist. The error is
-// what a call of the package ends with.
+// load has an executor load a package. The error is what a call of the package ends
+// with.
 func (p *Pool) load(e *executor, name string, file packageFile, limit time.Duration, deadline time.Time) error {
 	begin := time.Now()
 	e.line.set(name, "", nil)
 	defer e.line.clear()
-	_, err := e.execute(&Request{Package: name, Task: loadTask, Context: defaultContext, Inputs: noInputs}, PhaseLoad, limit, deadline)
-	var answered *ExecutorError
-	if errors.As(err, &answered) && answered.Kind == TaskError {
-		err = nil // as expected: it is loaded, and has no such task
-	}
+	err := e.load(name, limit, deadline)
 	size := int64(0)
 	if err == nil {
 		// Also for its peak, which the next look might be too late for.

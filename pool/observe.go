@@ -21,7 +21,7 @@ const (
 	EventStarted     EventKind = "started"      // a call is sent
 	EventFinished    EventKind = "finished"     // it has its answer, perhaps the task's own error: Err; Duration
 	EventSlow        EventKind = "slow"         // a call runs longer than Config.SoftTimeout: Duration
-	EventTimedOut    EventKind = "timed out"    // a call was ended by its hard limit; Err, Duration
+	EventTimedOut    EventKind = "timed out"    // a call was ended by its hard limit, or the load of Package for no call; Err, Duration
 	EventCanceled    EventKind = "canceled"     // a call was ended by its context while it ran; Err, Duration
 	EventCrashed     EventKind = "crashed"      // an executor was lost in a call, or while it loaded or was idle; Err, Duration
 	EventRecycled    EventKind = "recycled"     // an executor retires; Reason
@@ -30,7 +30,8 @@ const (
 // Event is one of the things that happen to a pool's executors and calls.
 //
 // A call that has had an executor ends with one of finished, load failed, timed out,
-// canceled and crashed.
+// canceled and crashed. Without a Task, load failed and timed out are of a package that was
+// loaded for no call, as Config.Preload says or by a spare.
 type Event struct {
 	Kind     EventKind
 	Executor int    // its number, from 1

@@ -87,19 +87,11 @@ type waiter struct {
 // Execute runs one task: it waits for its turn, sends the request to an executor that
 // has the package loaded, if one is free, and returns what the task answered.
 //
-// A request without a context gets the one that [Call] says, one without inputs is of a
-// task without parameters.
-//
 // When ctx ends, so does the wait; if the task runs already its process is killed
 // with all that it forked. Either gives a *[CanceledError]. The other errors are
 // listed in the package's comment.
 func (p *Pool) Execute(ctx context.Context, r Request) (result Result, err error) {
-	if r.Context == nil {
-		r.Context = defaultContext
-	}
-	if r.Inputs == nil {
-		r.Inputs = noInputs
-	}
+	r.fill()
 	if err := p.check(&r); err != nil {
 		p.count(err)
 		return Result{}, err

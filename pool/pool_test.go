@@ -139,6 +139,10 @@ func TestPoolSurvivesCrashes(t *testing.T) {
 func TestPoolTimeout(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, func(c *pool.Config) { c.Executors = 1 })
+	// Loaded before, since that counts too.
+	if got, err := pool.Call[string](t.Context(), p, "misbehave", "echo", "x"); err != nil || got != "x" {
+		t.Fatalf("%q, %v", got, err)
+	}
 	_, err := p.Execute(t.Context(), pool.Request{Package: "misbehave", Task: "block_forever", Inputs: tasktest.Inputs(), Timeout: 50 * time.Millisecond})
 	var timeout *pool.TimeoutError
 	if !errors.As(err, &timeout) || timeout.Limit != 50*time.Millisecond || timeout.Phase != pool.PhaseRun {

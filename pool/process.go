@@ -82,6 +82,13 @@ type ProcessConfig struct {
 	// Dir is the working directory. "": this process's own.
 	Dir string
 
+	// Phases has Execute send a request before the first call, which every executor
+	// answers, and one before the first of each package, which has it loaded, within the
+	// call's own limit. Then the loss of a process is told as what it is: while it came
+	// up by a *SpawnError, while it loaded a package in PhaseLoad. Otherwise both are in
+	// PhaseRun, like the task.
+	Phases bool
+
 	// Limits are what the process may use of the machine.
 	Limits Limits
 }
@@ -89,11 +96,17 @@ type ProcessConfig struct {
 // Request is one task to run.
 type Request struct {
 	Package, Task string
-	Context       []byte // msgpack TaskContext, see tdl.TaskContext.Encode
-	Inputs        []byte // payload sequence
+
+	// Context is a TaskContext in msgpack, see tdl.TaskContext.Encode. Nil: the one
+	// that [Call] says. (Of Execute, that is: Send sends what there is.)
+	Context []byte
+
+	// Inputs is a payload sequence. Nil: of a task without parameters.
+	Inputs []byte
 
 	// Timeout is the hard limit of this call in a [Pool], see Config.Timeout. 0:
-	// what Config says. Negative: no limit.
+	// what Config says. Negative: no limit. [Process.Execute] is told the limit
+	// besides, and does not look here.
 	Timeout time.Duration
 
 	// OutputBuffer is where Result.Outputs go, if there is room for them. Nil: into
@@ -141,6 +154,9 @@ type Process struct {
 	largeAt    time.Time        // the last call with much in shared memory; zero: none since it was released
 	heard      bool             // it has answered something
 
+	phases bool
+	loaded map[string]bool // packages, if phases is set; nil: it has not answered yet
+
 	served int          // tasks answered
 	sent   time.Time    // the last request
 	limit  atomic.Int64 // of the last call
@@ -174,6 +190,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	p := &Process{
 		cmd:      exec.Command(program),
 		maxFrame: cfg.MaxFrame,
+		phases:   cfg.Phases,
 		dead:     make(chan error, 1),
 		exited:   make(chan struct{}),
 		stderr:   newTail(cfg.StderrLines, cfg.OnStderr),
@@ -207,6 +224,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 		p.parentPeak = own.peak
 	}
 	p.out.stuck = p.overdue
+	p.stderr.asks = &p.out.calling
 	p.frames = protocol.NewReader(&p.out, p.maxFrame)
 	go p.stderr.drain()
 	go p.wait()
@@ -287,7 +305,7 @@ func (p *Process) await() {
 // leaves behind, while the zombie still holds the group's number.
 func (p *Process) wait() {
 	err := <-p.dead
-	if !p.expected.Load() && !p.out.reading() {
+	if err == nil && !p.expected.Load() && !p.out.reading() {
 		time.Sleep(deathPause)
 	}
 	p.mu.Lock()
@@ -395,14 +413,18 @@ func (p *Process) StderrTail() []string {
 // in the events of poll; 0: nothing, and it lives and reads. In the same system call it
 // looks at stderr, and keeps what there is where nobody listens.
 func (p *Process) unread() int16 {
-	polled := [3]unix.PollFd{
+	polled := [4]unix.PollFd{
 		{},                  // stdout
 		{Fd: p.in.number()}, // that nobody reads it is always told
 		{Fd: p.stderr.number(), Events: unix.POLLIN},
+		{Fd: int32(p.pidfd), Events: unix.POLLIN}, // it has ended, whoever holds its pipes
 	}
 	events := p.out.unread(&polled)
 	if polled[2].Revents != 0 {
 		p.stderr.glance()
+	}
+	if polled[3].Revents != 0 {
+		events |= unix.POLLHUP
 	}
 	return events | polled[1].Revents
 }
@@ -460,7 +482,8 @@ func (p *Process) send(r *Request) error {
 }
 
 // Receive reads the answer to r. The error is an *[ExecutorError] if the
-// executor answered with a failure; [io.EOF] if the process closed its end
+// executor answered with a failure, a *[TooLargeError] if the answer is over the limit for
+// frames; [io.EOF] if the process closed its end
 // between answers; else what is wrong with the stream, after which the process
 // can only be killed.
 func (p *Process) Receive(r *Request) (Result, error) {
@@ -474,6 +497,16 @@ func (p *Process) Receive(r *Request) (Result, error) {
 
 func (p *Process) receive(r *Request) (Result, error) {
 	body, err := p.frames.ReadFrame()
+	var large *protocol.FrameTooLargeError
+	if errors.As(err, &large) && large.Size <= protocol.DefaultMaxFrame {
+		// Executors know no other limit, and the next answer is behind it.
+		if err = p.frames.Skip(); err == nil {
+			p.heard = true
+			return Result{PID: p.PID()}, &TooLargeError{
+				Package: r.Package, Task: r.Task, Size: int(large.Size), Limit: large.Limit, Answer: true,
+			}
+		}
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -522,16 +555,64 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 	if !utf8.ValidString(r.Package) || !utf8.ValidString(r.Task) {
 		return Result{}, notUTF8(&r)
 	}
+	r.fill()
 	var deadline time.Time
 	if timeout > 0 {
 		deadline = time.Now().Add(min(timeout, math.MaxInt64/2))
 	}
+	if p.phases {
+		if err := p.prepare(&r, timeout, deadline); err != nil {
+			return Result{}, err
+		}
+	}
 	return p.execute(&r, PhaseRun, timeout, deadline)
+}
+
+// prepare waits until the process answers and has r's package loaded.
+func (p *Process) prepare(r *Request, limit time.Duration, deadline time.Time) error {
+	if p.loaded == nil {
+		ping := newPing()
+		if _, err := p.execute(&ping, PhaseStart, limit, deadline); err != nil && !lives(err) {
+			return &SpawnError{Executor: p.Program(), Err: err}
+		}
+		p.loaded = map[string]bool{}
+	}
+	if p.loaded[r.Package] {
+		return nil
+	}
+	if err := p.load(r.Package, limit, deadline); err != nil {
+		if report := reportOf(err); report != nil {
+			report.isFor(r)
+		}
+		return answerTo(r, err)
+	}
+	p.loaded[r.Package] = true
+	return nil
+}
+
+// load has a package loaded, by a task that does not exist.
+func (p *Process) load(name string, limit time.Duration, deadline time.Time) error {
+	_, err := p.execute(&Request{Package: name, Task: loadTask, Context: defaultContext, Inputs: noInputs}, PhaseLoad, limit, deadline)
+	var answered *ExecutorError
+	if errors.As(err, &answered) && answered.Kind == TaskError {
+		return nil // as expected: it is loaded, and has no such task
+	}
+	return err
+}
+
+// answerTo makes an answer to what had a package loaded one to the call that needs it.
+func answerTo(r *Request, err error) error {
+	var answered *ExecutorError
+	if errors.As(err, &answered) {
+		answered.Task = r.Task
+	}
+	return err
 }
 
 // execute is Execute with its limit as a moment; phase is for reports.
 func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline time.Time) (Result, error) {
 	p.limit.Store(int64(limit))
+	p.out.calling.Store(true)
 	result, err := p.exchange(r, deadline)
 	p.slice.Yield(timeslice.Now())
 	if err == nil || isAnswer(err) {
@@ -542,6 +623,7 @@ func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline
 			p.served++
 		}
 	}
+	p.out.calling.Store(false)
 	if err == nil || lives(err) {
 		// What it wrote to stderr before the answer has to be handed on, since the
 		// two pipes have no order of their own.
@@ -553,15 +635,19 @@ func (p *Process) execute(r *Request, phase Phase, limit time.Duration, deadline
 	return result, p.failed(r, phase, limit, err)
 }
 
-// isAnswer reports whether err is what the executor answered.
+// isAnswer reports whether err is that the executor answered: with a failure, or with too
+// much.
 func isAnswer(err error) bool {
-	var answered *ExecutorError
-	return errors.As(err, &answered)
+	var (
+		answered *ExecutorError
+		tooLarge *TooLargeError
+	)
+	return errors.As(err, &answered) || errors.As(err, &tooLarge) && tooLarge.Answer
 }
 
 // lives reports whether the process is none the worse for err.
 func lives(err error) bool {
-	var tooLarge *TooLargeError
+	var tooLarge *TooLargeError // also a request
 	return isAnswer(err) || errors.As(err, &tooLarge)
 }
 
@@ -625,7 +711,13 @@ func (p *Process) failed(r *Request, phase Phase, limit time.Duration, err error
 		p.Kill("it does not speak the protocol")
 		return &ProtocolError{Report: p.report(r, phase, ran, false), Err: err}
 	}
-	return &CrashError{p.report(r, phase, ran, errors.Is(err, syscall.EPIPE))}
+	report := p.report(r, phase, ran, errors.Is(err, syscall.EPIPE))
+	if limit > 0 && report.Exit.Killed == noAnswer(limit) {
+		// It was killed for that while the kernel kept this side from looking at the
+		// clock, see stuckPatience.
+		return &TimeoutError{Report: report, Limit: limit}
+	}
+	return &CrashError{report}
 }
 
 func noAnswer(limit time.Duration) string { return "no answer within " + limit.String() }
@@ -644,11 +736,17 @@ func (p *Process) report(r *Request, phase Phase, ran time.Duration, unread bool
 	report.PeakRSS, report.PeakRSSAtLeast = p.peakRSS()
 	report.Panic, report.Stderr = p.stderr.report(report.Exit, unread)
 	if phase == PhaseRun {
-		if context, err := tdl.DecodeContext(r.Context); err == nil {
-			report.Context = &context
-		}
+		report.isFor(r)
 	}
 	return report
+}
+
+// isFor says which call the process was lost to.
+func (r *Report) isFor(call *Request) {
+	r.Task = call.Task
+	if context, err := tdl.DecodeContext(call.Context); err == nil {
+		r.Context = &context
+	}
 }
 
 // closedPipePatience is how long a process that has closed its pipes may take to

@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spider-go/spider/internal/protocol"
+	"github.com/spider-go/spider/internal/tasktest"
 	"github.com/spider-go/spider/pool"
 	"github.com/spider-go/spider/tdl"
 )
@@ -608,6 +610,52 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// An answer over the limit is lost, and nothing else.
+func TestAnswerTooLarge(t *testing.T) {
+	t.Parallel()
+	built, err := tasktest.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, maxPayload := range []int{0, -1} {
+		p, err := pool.New(pool.Config{
+			Executor: built.Executor, PackageDir: built.Packages, Executors: 1, Spares: -1, Timeout: patience,
+			MaxFrame: 1 << 20, MaxPayload: maxPayload,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close(context.Background())
+		pid := 0
+		for _, size := range []int{1 << 19, 2 << 20, 1 << 19, 8<<20 - protocol.ResponseSize(0), 1000} {
+			result, err := p.Execute(t.Context(), pool.Request{Package: "misbehave", Task: "output_bytes", Inputs: tasktest.Inputs(uint64(size))})
+			if pid == 0 {
+				pid = result.PID
+			}
+			if result.PID != pid {
+				t.Errorf("%d bytes: process %d after %d", size, result.PID, pid)
+			}
+			if size <= 1<<20 {
+				if err != nil || len(result.Outputs) != size {
+					t.Errorf("%d bytes: got %d, %v", size, len(result.Outputs), err)
+				}
+				continue
+			}
+			var tooLarge *pool.TooLargeError
+			if !errors.As(err, &tooLarge) || pool.Retryable(err) {
+				t.Fatalf("%d bytes: got %T: %v", size, err, err)
+			}
+			want := pool.TooLargeError{Package: "misbehave", Task: "output_bytes", Size: protocol.ResponseSize(size), Limit: 1 << 20, Answer: true}
+			if *tooLarge != want {
+				t.Errorf("got %+v, want %+v", *tooLarge, want)
+			}
+		}
+		if s := p.Stats(); s.Succeeded != 3 || s.TooLarge != 2 || s.Spawned != 1 {
+			t.Errorf("%+v", s.Counts)
+		}
+	}
+}
+
 // Names that are no text would end an executor, so they are never sent.
 func TestInvalidNames(t *testing.T) {
 	t.Parallel()
@@ -820,8 +868,10 @@ func TestSlowObserver(t *testing.T) {
 	seen := 0
 	p := start(t, "prints much and aborts", func(cfg *pool.ProcessConfig) {
 		cfg.OnStderr = func(string) {
-			seen++
-			time.Sleep(time.Millisecond)
+			// Far from all of endPatience, also where a millisecond takes ten.
+			if seen++; seen%10 == 0 {
+				time.Sleep(time.Millisecond)
+			}
 		}
 	})
 	_, err := p.Execute(request(10), patience)
@@ -844,5 +894,71 @@ func TestStatusTakenElsewhere(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || string(out) != "true enough\n" {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// With Phases, the loss of a process is told as what it is: coming up, loading, or running.
+func TestPhases(t *testing.T) {
+	t.Parallel()
+	built, err := tasktest.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute := func(executor, pkg, task string, timeout time.Duration) error {
+		p, err := pool.StartProcess(pool.ProcessConfig{Executor: executor, PackageDir: built.Packages, Phases: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		if executor == built.Executor {
+			// Another package's load, and its task, are not in the way.
+			echoed, err := p.Execute(pool.Request{Package: "misbehave", Task: "echo", Context: request(0).Context, Inputs: tasktest.Inputs(1)}, patience)
+			if err != nil || !bytes.Equal(echoed.Outputs, tasktest.Inputs(1)) {
+				t.Errorf("%x, %v", echoed.Outputs, err)
+			}
+		}
+		_, err = p.Execute(pool.Request{Package: pkg, Task: task, Context: request(0).Context, Inputs: tasktest.Inputs()}, timeout)
+		return err
+	}
+	for _, c := range []struct {
+		pkg, task string
+		limit     time.Duration
+		phase     pool.Phase
+		served    int
+	}{
+		{"init_crashes", "ok", patience, pool.PhaseLoad, 1},
+		{"constructor_exits", "ok", patience, pool.PhaseLoad, 1},
+		{"init_hangs", "ok", limited, pool.PhaseLoad, 1},
+		{"misbehave", "segv", patience, pool.PhaseRun, 1},
+	} {
+		err := execute(built.Executor, c.pkg, c.task, c.limit)
+		var (
+			crash   *pool.CrashError
+			timeout *pool.TimeoutError
+			report  pool.Report
+		)
+		switch {
+		case errors.As(err, &crash):
+			report = crash.Report
+		case errors.As(err, &timeout) && timeout.Limit == c.limit:
+			report = timeout.Report
+		}
+		if report.Phase != c.phase || report.Package != c.pkg || report.Task != c.task || report.Served != c.served {
+			t.Errorf("%s: %v (%+v)", c.pkg, err, report)
+		}
+	}
+	var answered *pool.ExecutorError
+	if err := execute(built.Executor, "init_fails", "ok", patience); !errors.As(err, &answered) || answered.Kind != pool.PackageInitError || answered.Task != "ok" {
+		t.Errorf("%v", err)
+	}
+	if err := execute(built.Executor, "misbehave", "absent", patience); !errors.As(err, &answered) || answered.Kind != pool.TaskError || answered.Task != "absent" {
+		t.Errorf("%v", err)
+	}
+	for _, program := range []string{"true", "cat"} {
+		var spawn *pool.SpawnError
+		err := execute(program, "misbehave", "echo", patience)
+		if !errors.As(err, &spawn) || errors.As(err, new(*pool.CrashError)) || errors.As(err, new(*pool.ProtocolError)) {
+			t.Errorf("%s: %v", program, err)
+		}
 	}
 }

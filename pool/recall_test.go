@@ -140,3 +140,36 @@ func TestSparesLoadNothingThatKills(t *testing.T) {
 	}
 	r.checkFates(t)
 }
+
+// A spare whose load takes too long is told as what it is, and is no call.
+func TestSpareThatLoadsTooLong(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	p := newPool(t, func(c *pool.Config) { c.Executors, c.Observer, c.LoadTimeout = 1, &r, limited })
+	pidOf(t, p, "misbehave")
+	awaitLoaded(t, p, 2, "misbehave")
+	p.Note("misbehave", "init_hangs")
+	_, err := pool.Call[int](t.Context(), p, "misbehave", "segv")
+	if !errors.As(err, new(*pool.CrashError)) {
+		t.Fatalf("%v", err)
+	}
+	pidOf(t, p, "misbehave") // which takes the spare, so that there is a new one
+	r.awaitKind(t, 1, pool.EventTimedOut)
+	for _, e := range r.kind(pool.EventTimedOut) {
+		var timeout *pool.TimeoutError
+		if e.Package != "init_hangs" || e.Task != "" || e.PID == 0 || e.Duration < limited ||
+			!errors.As(e.Err, &timeout) || timeout.Phase != pool.PhaseLoad || timeout.Limit != limited || timeout.Executor != e.Executor {
+			t.Errorf("%+v", e)
+		}
+	}
+	if died := r.all(func(e pool.Event) bool { return e.Kind == pool.EventCrashed && e.Package == "init_hangs" }); len(died) != 0 {
+		t.Errorf("%+v", died)
+	}
+	if s := p.Stats(); s.TimedOut != 0 || s.Crashed != 1 {
+		t.Errorf("%+v", s.Counts)
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.checkFates(t)
+}

@@ -21,7 +21,7 @@ const (
 // Counts count since the pool began. Each call is in one of the first group.
 type Counts struct {
 	Succeeded      int64
-	Failed         int64 // the executor answered with a failure: *ExecutorError
+	Failed         int64 // it was answered by a failure: *ExecutorError
 	TimedOut       int64
 	Crashed        int64
 	Canceled       int64 // also while it waited, or if an Observer panicked

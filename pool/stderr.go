@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,6 +55,9 @@ type tail struct {
 	drained chan struct{} // closed when drain has ended
 	over    chan struct{} // closed when nothing is read any more
 
+	// asks is set while who catches up may have to wait for the kernel, see stuckPatience.
+	asks *atomic.Bool
+
 	mu      sync.Mutex
 	file    *os.File // non-blocking; its reader's lock is drain's
 	raw     syscall.RawConn
@@ -86,7 +90,7 @@ func newTail(lines int, observe func(string)) *tail {
 	return &tail{
 		observe: observe, fd: -1, keeps: min(lines, maxStderrLines),
 		turn: make(chan struct{}, 1), hurried: hurried, hurry: sync.OnceFunc(func() { close(hurried) }),
-		drained: make(chan struct{}), over: make(chan struct{}),
+		drained: make(chan struct{}), over: make(chan struct{}), asks: new(atomic.Bool),
 	}
 }
 
@@ -301,6 +305,8 @@ func (t *tail) catchUp(until time.Time) {
 		return
 	}
 	defer t.end()
+	t.asks.Store(true)
+	defer t.asks.Store(false)
 	t.mu.Lock()
 	for left := t.inPipe(); ; {
 		line, n, what := t.nextLine(left)
@@ -309,6 +315,7 @@ func (t *tail) catchUp(until time.Time) {
 			break
 		}
 		t.mu.Unlock()
+		t.asks.Store(false)
 		t.hand(line)
 		select {
 		case <-t.hurried:
@@ -318,10 +325,12 @@ func (t *tail) catchUp(until time.Time) {
 		if !until.IsZero() && time.Now().After(until) {
 			return
 		}
+		t.asks.Store(true)
 		t.mu.Lock()
 	}
 	line, ok := t.flush()
 	t.mu.Unlock()
+	t.asks.Store(false)
 	if ok {
 		t.hand(line)
 	}

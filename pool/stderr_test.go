@@ -358,6 +358,7 @@ func TestErrorTexts(t *testing.T) {
 	}{
 		{&SpawnError{Executor: "/x", Err: syscall.ENOENT}, []string{"/x", "no such file"}},
 		{&TooLargeError{Package: "p", Task: "t", Size: 11, Limit: 10}, []string{"task t of package p", "11", "10", "pass less"}},
+		{&TooLargeError{Package: "p", Task: "t", Size: 11, Limit: 10, Answer: true}, []string{"task t of package p", "answer", "11", "10", "return less", "MaxFrame"}},
 		{&TimeoutError{Report: Report{Package: "p", Task: "t"}, Limit: 1e9}, []string{"task t of package p", "1s"}},
 		{&SpawnError{Err: syscall.ENOENT}, []string{"an executor: no such file"}},
 		{&ProtocolError{Report: Report{Package: "p", Task: "t", Program: "/x"}, Err: io.ErrNoProgress}, []string{"task t of package p", "executor /x", io.ErrNoProgress.Error()}},

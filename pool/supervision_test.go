@@ -420,8 +420,21 @@ func TestPreloadThatKills(t *testing.T) {
 		if errors.As(e.Err, &report) && (report.Executor != e.Executor || report.Package == "") {
 			t.Errorf("%+v", e)
 		}
+		if e.Package == "init_hangs" {
+			t.Errorf("a load that took too long is told as %+v", e)
+		}
 	}
-	if s := p.Stats(); s.Succeeded != 5 || s.Crashed != 5 || s.SpawnFailures != 0 {
+	hung := r.kind(pool.EventTimedOut)
+	if len(hung) == 0 {
+		t.Error("nobody was told of a load that took too long")
+	}
+	for _, e := range hung {
+		var timeout *pool.TimeoutError
+		if e.Package != "init_hangs" || e.Task != "" || !errors.As(e.Err, &timeout) || timeout.Phase != pool.PhaseLoad || timeout.Executor != e.Executor {
+			t.Errorf("%+v", e)
+		}
+	}
+	if s := p.Stats(); s.Succeeded != 5 || s.Crashed != 5 || s.TimedOut != 0 || s.SpawnFailures != 0 {
 		t.Errorf("%+v", s.Counts)
 	}
 	if err := p.Close(t.Context()); err != nil {

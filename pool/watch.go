@@ -8,7 +8,7 @@ import (
 // watchEvery is how often the pool looks at its executors' age and memory.
 const watchEvery = time.Second
 
-// watch looks after executors that nobody calls at the moment.
+// watch looks after executors' age and memory, also while they run tasks.
 func (p *Pool) watch() {
 	every := watchEvery
 	if p.cfg.Limits.Memory > 0 {

@@ -8,8 +8,6 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/spider-go/spider/internal/executor"
 	"github.com/spider-go/spider/internal/protocol"
 	"github.com/spider-go/spider/tdl/internal/registered"
@@ -53,7 +51,7 @@ func main(p *pkg, args []string, stdout, stderr io.Writer) (status int) {
 			return 1
 		}
 		return 0
-	case len(args) == 0 && !isTerminal(0):
+	case len(args) == 0 && !executor.IsTerminal(0):
 		return p.serve()
 	}
 	if p.fault != nil {
@@ -69,11 +67,6 @@ speaks the executor protocol with it on stdin and stdout. By hand:
 		return 0
 	}
 	return 2
-}
-
-func isTerminal(fd int) bool {
-	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	return err == nil
 }
 
 // serve is the life of an executor process.

@@ -9,6 +9,9 @@
 // itself, as JSON, and exits: 0; 3 if it tells nothing; 1 if it cannot be used, with the
 // reason on stderr.
 //
+// With --help, or with a terminal for stdin, it says that. Other arguments it ignores, so that
+// no parent that passes some is without an executor.
+//
 // As "spider-task-executor --examine FILE" it loads a library wherever it is, and prints a
 // line of JSON for each step of that before it begins and when it is done.
 //
@@ -42,24 +45,29 @@ import (
 
 func init() { executor.LockMainThread() }
 
+const usage = `This is the task executor of Spider. It is started by a parent, which speaks the
+executor protocol with it on stdin and stdout. By hand:
+
+    spider run PACKAGE TASK [ARGUMENT...]
+    spider-task-executor --describe PACKAGE    what a package tells about itself, as JSON
+    spider-task-executor --examine FILE        how far loading a library comes, as JSON
+
+Packages are $SPIDER_TDL_PACKAGE_DIR/NAME/libNAME.so.
+`
+
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "--describe" {
-		if err := describe(os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, "spider-task-executor:", err)
-			var silent *loader.NotDescribedError
-			if errors.As(err, &silent) {
-				os.Exit(executor.StatusNotDescribed)
-			}
-			os.Exit(1)
-		}
-		return
-	}
-	if len(os.Args) == 3 && os.Args[1] == "--examine" {
-		if err := examine(os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, "spider-task-executor:", err)
-			os.Exit(1)
-		}
-		return
+	args := os.Args[1:]
+	switch {
+	case len(args) == 2 && args[0] == "--describe":
+		exit(describe(args[1]))
+	case len(args) == 2 && args[0] == "--examine":
+		exit(examine(args[1]))
+	case len(args) == 1 && (args[0] == "--help" || args[0] == "-h"):
+		_, err := os.Stdout.WriteString(usage)
+		exit(err)
+	case executor.IsTerminal(0):
+		fmt.Fprint(os.Stderr, usage)
+		os.Exit(2)
 	}
 	os.Exit(executor.Main(executor.Config{
 		Open: func(log *slog.Logger) (executor.Runner, error) {
@@ -71,6 +79,19 @@ func main() {
 		},
 		Protect: loader.Protect,
 	}))
+}
+
+// exit ends the process after what err says.
+func exit(err error) {
+	if err == nil {
+		os.Exit(0)
+	}
+	fmt.Fprintln(os.Stderr, "spider-task-executor:", err)
+	var silent *loader.NotDescribedError
+	if errors.As(err, &silent) {
+		os.Exit(executor.StatusNotDescribed)
+	}
+	os.Exit(1)
 }
 
 // describe opens a package and prints what it says.

@@ -6,9 +6,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/spider-go/spider/internal/protocol"
 	"github.com/spider-go/spider/internal/tasktest"
@@ -117,16 +120,41 @@ func TestHangUpIsNotDeath(t *testing.T) {
 	}
 }
 
-// A parent that is gone before the executor could begin to watch it.
+// A parent that is gone before the executor could begin to watch it. What it has told it
+// to do about itself it does.
 func TestAbandonedBeforeStart(t *testing.T) {
 	t.Parallel()
+	for _, c := range []struct {
+		name, logs string
+		sent       []byte
+		status     int
+	}{
+		{"a request", "closed by the parent before", execute("misbehave", "endless_loop"), 1},
+		{"a shutdown", "", protocol.AppendShutdown(nil), 0},
+		{"nothing", "", nil, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			logged, status := abandon(t, c.sent)
+			if status != c.status || !strings.Contains(logged, c.logs) || (logged == "") != (c.logs == "") {
+				t.Errorf("status %d, want %d; stderr %q", status, c.status, logged)
+			}
+		})
+	}
+}
+
+// abandon sends an executor something and is gone, at both ends, before it has started.
+func abandon(t *testing.T, sent []byte) (stderr string, status int) {
+	t.Helper()
 	cmd := exec.Command(built.Executor)
 	cmd.Env = append(cleanEnv(), "SPIDER_TDL_PACKAGE_DIR="+built.Packages)
+	var logged strings.Builder
+	cmd.Stderr = &logged
 	in, request, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = request.Write(execute("misbehave", "endless_loop"))
+	_, _ = request.Write(sent)
 	request.Close()
 	answer, out, err := os.Pipe()
 	if err != nil {
@@ -140,9 +168,7 @@ func TestAbandonedBeforeStart(t *testing.T) {
 	in.Close()
 	out.Close()
 	_ = cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 1 {
-		t.Errorf("exit status %d, want 1", code)
-	}
+	return logged.String(), cmd.ProcessState.ExitCode()
 }
 
 func TestLeadsItsGroup(t *testing.T) {
@@ -170,4 +196,50 @@ func TestLeadsItsGroup(t *testing.T) {
 	}
 	stdin.Close()
 	_ = cmd.Wait()
+}
+
+// A person gets to know what it is; a parent gets an executor, whatever it passes.
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	const says = "It is started by a parent"
+	run := func(stdin *os.File, args ...string) (stdout, stderr string, status int) {
+		cmd := exec.Command(built.Executor, args...)
+		cmd.Env = append(cleanEnv(), "SPIDER_TDL_PACKAGE_DIR="+built.Packages)
+		var out, log strings.Builder
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &log
+		if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return out.String(), log.String(), cmd.ProcessState.ExitCode()
+	}
+	for _, flag := range []string{"--help", "-h"} {
+		if stdout, stderr, status := run(nil, flag); !strings.Contains(stdout, says) || stderr != "" || status != 0 {
+			t.Errorf("%s: %q, %q, status %d", flag, stdout, stderr, status)
+		}
+	}
+	// Stdin is empty: the end of the work.
+	if stdout, stderr, status := run(nil, "--unknown", "1", "2"); stdout != "" || stderr != "" || status != 0 {
+		t.Errorf("other arguments: %q, %q, status %d", stdout, stderr, status)
+	}
+
+	main, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no terminals: ", err)
+	}
+	defer main.Close()
+	number, err := unix.IoctlGetInt(int(main.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(main.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no terminals: ", err)
+	}
+	defer terminal.Close()
+	if stdout, stderr, status := run(terminal); stdout != "" || !strings.Contains(stderr, says) || status != 2 {
+		t.Errorf("on a terminal: %q, %q, status %d", stdout, stderr, status)
+	}
 }

@@ -2,7 +2,10 @@ package main_test
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,6 +48,33 @@ func TestStdinIsEmpty(t *testing.T) {
 		e.must("write_fd", fd, "x")
 	}
 	e.must("echo", "still in order")
+}
+
+// Code that closes all descriptors but the first three, as some does that means to become a
+// daemon, costs neither the connection nor the runtime.
+func TestClosedFiles(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	e.must("echo", "the package is loaded")
+	dir := fmt.Sprintf("/proc/%d/fd", e.PID())
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		number, _ := strconv.Atoi(file.Name())
+		target, _ := os.Readlink(filepath.Join(dir, file.Name()))
+		if number < 100 && strings.HasPrefix(target, "anon_inode:") {
+			t.Errorf("descriptor %d is the runtime's: %s", number, target)
+		}
+	}
+	for range 3 {
+		e.must("close_files")
+		e.must("echo", "in order")
+	}
+	if exit := e.Shutdown(); exit.Code != 0 || exit.Signal != 0 {
+		t.Errorf("%v", exit)
+	}
 }
 
 // A pipe that is closed where a task, the log or another thread writes to it is

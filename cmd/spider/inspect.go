@@ -333,20 +333,3 @@ func definition(d tdl.TypeDefinition) string {
 	}
 	return fmt.Sprintf("%s{%s}", d.Kind, list(members))
 }
-
-// byteSize is a size for people, in powers of 1000.
-func byteSize(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	unit, value := 0, float64(n)
-	for value >= 999.5 && unit < len("kMGTPE") {
-		value /= 1000
-		unit++
-	}
-	digits := 0
-	if value < 9.95 {
-		digits = 1
-	}
-	return fmt.Sprintf("%.*f %cB", digits, value, "kMGTPE"[unit-1])
-}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -60,6 +59,13 @@ An input is a line of stdin: a JSON array of the task's arguments. With --lines 
 follow the task's name, as for spider run, with {} where the input goes; without {}
 it goes last. (An argument that is an empty object is '{ }'.)
 
+--files takes regular files, as find -type f does: below a directory, symbolic links
+are not followed, and with FIFOs, sockets and devices they are passed over, which the
+summary says. What is named on the command line itself is taken whatever it is, and
+followed. To follow all links: find -L DIR -type f -print0 | spider map -0 ...
+
+Strings are UTF-8. A line or file's name that is not is bad_input, and not run.
+
 Examples:
 
     spider map arith add < pairs.jsonl
@@ -78,7 +84,8 @@ Ctrl-C ends what runs, and writes what is done. Whatever has ended a run, --resu
 goes on with it: write to a file with --resume from the start, or name the file that
 stdout went to. Each input is then in the file once. What has a record is not run
 again, unless it has failed and --retry-failed is given. A half-written last line is
-cut off. A file that was made of other inputs, or of another task, is refused.
+cut off. A file that was made of other inputs, or of another task, is refused; so is one
+that several runs were appended to with >>, where each has its own input 0.
 
 Memory does not grow with the number of inputs: no more are read while --window of
 them, or 64 MiB, wait for a slower one or for whoever reads the output. --unordered
@@ -193,7 +200,13 @@ func (c *mapCommand) Run(s *streams) error {
 	cfg.Source = source
 
 	run := mapRun{command: c, streams: s, source: source, jobs: cfg.Jobs}
-	if c.Resume != "" {
+	if c.Resume == "" {
+		run.output = findOutputFile(s.out.w)
+		if run.output != nil && run.output.midLine {
+			return &usageError{fmt.Sprintf("%s ends in the middle of a line, which would spoil the first record: go on with --resume %s, or end that line first",
+				run.output.path, shellWord(run.output.path))}
+		}
+	} else {
 		if err := run.resume(&cfg); err != nil {
 			return err
 		}
@@ -214,6 +227,8 @@ type mapSource struct {
 	total atomic.Int64 // 0 as long as that is not known
 	count func(context.Context) (int64, bool)
 	close func()
+
+	passed func() []batch.Passed // what was no input; nil: nothing can be
 }
 
 // open opens the source.
@@ -223,7 +238,7 @@ func (c *mapCommand) open(ctx context.Context, s *streams) (*mapSource, error) {
 		if err != nil {
 			return nil, &usageError{"--files: " + err.Error()}
 		}
-		return &mapSource{Source: files, close: files.Close,
+		return &mapSource{Source: files, close: files.Close, passed: files.Passed,
 			count: func(ctx context.Context) (int64, bool) { return batch.CountFiles(ctx, c.Files) }}, nil
 	}
 	in, own := s.in, func() {}
@@ -267,6 +282,7 @@ type mapRun struct {
 	streams *streams
 	source  *mapSource
 	earlier *batch.Earlier // nil without --resume
+	output  *outputFile    // nil with it, and if stdout is no file
 	screen  *screen
 	jobs    int
 }
@@ -305,8 +321,9 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	r.screen = newScreen(r.streams, c.Progress, r.earlier == nil)
 	poolConfig := pool.Config{
 		Executor: executor, PackageDir: packageDir, Executors: cfg.Jobs,
-		Logger: r.streams.log,
-		Stderr: func(pool.StderrLine) {},
+		MaxPayload: maxPayload,
+		Logger:     r.streams.log,
+		Stderr:     func(pool.StderrLine) {},
 	}
 	if c.TaskStderr {
 		poolConfig.Stderr = r.screen.taskLine
@@ -428,6 +445,7 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	}
 	took := time.Since(s.Started)
 	if err == nil {
+		r.tellPassed()
 		if r.screen.summary {
 			slowest := ""
 			if s.Done > 1 {
@@ -465,6 +483,29 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	return &unfinishedError{err, done + r.howToResume()}
 }
 
+// tellPassed says what was below --files and no input.
+func (r *mapRun) tellPassed() {
+	if r.source.passed == nil {
+		return
+	}
+	var total int64
+	var kinds []string
+	for _, p := range r.source.passed() {
+		total += p.Count
+		what := p.Many
+		if p.Count == 1 {
+			what = p.One
+		}
+		kinds = append(kinds, grouped(p.Count)+" "+what)
+	}
+	switch {
+	case total == 1:
+		fmt.Fprintf(r.streams.err, "spider: %s is no regular file and was passed over\n", kinds[0])
+	case total > 1:
+		fmt.Fprintf(r.streams.err, "spider: %s are no regular files and were passed over\n", strings.Join(kinds, ", "))
+	}
+}
+
 // causes is why inputs have failed, such as "2 crashed (SIGSEGV), 1 timed out after 1s".
 func causes(s batch.Stats) (text string) {
 	const most = 6
@@ -487,27 +528,13 @@ func causes(s batch.Stats) (text string) {
 
 // howToResume says how to go on, if that is possible.
 func (r *mapRun) howToResume() string {
-	path := r.command.Resume
-	if path == "" {
-		out, ok := r.streams.out.w.(*os.File)
-		if !ok {
-			return ""
-		}
-		info, err := out.Stat()
-		if err != nil || !info.Mode().IsRegular() {
-			return ""
-		}
-		if path, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", out.Fd())); err != nil {
-			return ""
-		}
-		if dir, err := os.Getwd(); err == nil {
-			if relative, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(relative, "..") {
-				path = relative
-			}
-		}
-		return "; go on with --resume " + shellWord(path) + " in place of > " + shellWord(path)
+	if r.command.Resume != "" {
+		return "; go on with the same command"
 	}
-	return "; go on with the same command"
+	if r.output == nil {
+		return ""
+	}
+	return r.output.howToResume()
 }
 
 // unfinishedError says that a map has ended early, what is done, and how to go on.

@@ -415,3 +415,38 @@ func TestMapTree(t *testing.T) {
 		t.Errorf("status %d, stdout %q, stderr %q, want %s", status, out, stderr, text)
 	}
 }
+
+// A map that serves as many as it does at once is not taken for none.
+func TestTopFull(t *testing.T) {
+	t.Parallel()
+	built := build(t)
+	m := startMap(t, built, "misbehave", "echo")
+	pid := m.Process.Pid
+	var clients int
+	for client := watch(t, pid); ; client = watch(t, pid) {
+		_, err := client.Next()
+		if err == nil {
+			clients++
+			continue
+		}
+		var full *monitor.FullError
+		if !errors.As(err, &full) || full.PID != pid || full.Clients != clients {
+			t.Fatalf("after %d: %v", clients, err)
+		}
+		break
+	}
+	want := fmt.Sprintf("spider: map %d is watched by %d others, and serves no more: end one of them\n", pid, clients)
+	for _, args := range [][]string{{"--once"}, {"--json"}} {
+		top := exec.Command(built.Spider, append(append([]string{"top"}, args...), strconv.Itoa(pid))...)
+		var out, stderr bytes.Buffer
+		top.Stdout, top.Stderr = &out, &stderr
+		err := top.Run()
+		if top.ProcessState.ExitCode() != 1 || out.Len() > 0 || stderr.String() != want {
+			t.Errorf("%v: %v, %s%s", args, err, &out, &stderr)
+		}
+	}
+	v := startTerminal(t, 100, 24, built.Spider, "top", strconv.Itoa(pid))
+	if status := v.end(t); status != 1 || !strings.Contains(v.screen(), strings.TrimSpace(want)) {
+		t.Errorf("status %d, screen\n%s", status, v.screen())
+	}
+}

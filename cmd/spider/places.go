@@ -66,6 +66,10 @@ func maxCore() int64 {
 	return 0
 }
 
+// maxPayload is the largest arguments or results, in bytes, with executors that know shared
+// memory: ours. With others it is what fits a frame, 8 MiB.
+const maxPayload = 64 << 20
+
 // findExecutor looks beside this program, as both are installed together, then
 // on PATH.
 func findExecutor() (string, error) {

@@ -218,6 +218,24 @@ func grouped(n int64) string {
 	return sign + digits
 }
 
+// byteSize is a size for people: in powers of 1024, as the limits of calls are, and with
+// two or three digits.
+func byteSize(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	unit, value := -1, float64(n)
+	for value >= 1023.5 { // which prints as 1024
+		value /= 1 << 10
+		unit++
+	}
+	digits := 0
+	if value < 99.95 {
+		digits = 1
+	}
+	return fmt.Sprintf("%.*f %ciB", digits, value, "KMGTPE"[unit])
+}
+
 // clock writes a time as 4s, 3m12s or 2h05m.
 func clock(d time.Duration) string {
 	s := int64((d + time.Second/2) / time.Second)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -79,8 +80,12 @@ func (c *runCommand) Run(s *streams) error {
 		_, _ = s.out.Write(line)
 		return err
 	}
-	if err == nil && len(call.lines) > 0 {
-		_, _ = s.out.Write(call.lines)
+	if err == nil && len(call.results) > 0 {
+		var lines []byte
+		for _, value := range call.results {
+			lines = append(append(lines, value...), '\n')
+		}
+		_, _ = s.out.Write(lines)
 	}
 	return err
 }
@@ -89,13 +94,13 @@ func (c *runCommand) Run(s *streams) error {
 type call struct {
 	started  time.Time
 	result   pool.Result
-	lines    []byte           // the results as JSON, one to a line
+	results  []json.RawMessage
 	executor *record.Executor // nil if none has started
 }
 
 // record is the call as a line of JSON.
 func (c *call) record(err error) ([]byte, error) {
-	r := record.Of(c.started, c.result, err)
+	r := record.Read(c.started, c.result, c.results, err)
 	var missing *noExecutorError
 	var stopped *interruptError
 	var unreadable *resultError
@@ -125,6 +130,8 @@ func (c *runCommand) call(s *streams, call *call) error {
 	cfg := pool.ProcessConfig{
 		Executor:   executor,
 		PackageDir: packageDir,
+		MaxPayload: maxPayload,
+		Phases:     true,
 		OnStderr:   func(line string) { _, _ = io.WriteString(s.err, line+"\n") },
 	}
 	if c.Executor == "" {
@@ -155,7 +162,7 @@ func (c *runCommand) call(s *streams, call *call) error {
 	if err = orMissing(err, missing); err != nil {
 		return hint(err, c.Package, c.Task, packageDir, describing)
 	}
-	if call.lines, err = resultLines(call.result.Outputs); err != nil {
+	if call.results, err = record.Results(call.result.Outputs); err != nil {
 		return &resultError{c.Package, c.Task, err}
 	}
 	return nil
@@ -220,17 +227,4 @@ func (c *runCommand) check(s *streams, d *describing, inputs []byte) error {
 	}
 	s.log.Debug("arguments refused", "package", c.Package, "task", c.Task, "error", err.Error())
 	return &usageError{fmt.Sprintf("task %s of package %s: %v", c.Task, c.Package, err)}
-}
-
-// resultLines writes each payload as a line of JSON.
-func resultLines(outputs []byte) ([]byte, error) {
-	results, err := record.Results(outputs)
-	if err != nil {
-		return nil, err
-	}
-	var lines []byte
-	for _, value := range results {
-		lines = append(append(lines, value...), '\n')
-	}
-	return lines, nil
 }

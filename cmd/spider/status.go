@@ -67,13 +67,13 @@ const (
 //	*noError                               statusTask
 //	*unfinishedError                       as of what is in it, but for deaths: statusUnusable
 //	*usageError                            statusUsage
-//	*pool.TimeoutError                     statusTimeout
-//	*pool.CrashError, died of a signal     statusSignal + n
+//	*pool.TimeoutError                     statusTimeout, also in a *pool.SpawnError
+//	*pool.CrashError, died of a signal     statusSignal + n, if a task ran
 //	*interruptError                        statusSignal + n
 //	all else                               statusUnusable
 //
 // All else is: the other kinds of *pool.ExecutorError, a *pool.CrashError
-// without a signal, *pool.SpawnError, *pool.ProtocolError, *pool.TooLargeError,
+// without a signal or while a package was loaded, *pool.SpawnError, *pool.ProtocolError, *pool.TooLargeError,
 // *noExecutorError, *resultError and *outputError.
 func statusOf(err error) int {
 	var (
@@ -81,6 +81,7 @@ func statusOf(err error) int {
 		usage    *usageError
 		timeout  *pool.TimeoutError
 		crash    *pool.CrashError
+		spawn    *pool.SpawnError
 		stopped  *interruptError
 		no       *noError
 		early    *unfinishedError
@@ -96,9 +97,9 @@ func statusOf(err error) int {
 		return statusTask
 	case errors.As(err, &usage):
 		return statusUsage
-	case errors.As(err, &timeout):
+	case errors.As(err, &timeout), early == nil && errors.As(err, &spawn) && errors.As(spawn.Err, &timeout):
 		return statusTimeout
-	case errors.As(err, &crash) && diedOfSignal(crash.Exit):
+	case errors.As(err, &crash) && crash.Phase == pool.PhaseRun && diedOfSignal(crash.Exit):
 		return statusSignal + int(crash.Exit.Signal)
 	case errors.As(err, &stopped):
 		return statusSignal + int(stopped.signal)
@@ -112,16 +113,25 @@ func diedOfSignal(e pool.Exit) bool { return e.Signal != 0 && e.Killed == "" }
 // explain is err's text. A crash's own tells a pool's log what a person at a
 // terminal need not know, or has just seen: pid, requests served, stderr.
 func explain(err error) string {
-	var crash *pool.CrashError
-	var early *unfinishedError // its crash is of no task
+	text := err.Error()
 	var broken *pool.BreakerError
 	if errors.As(err, &broken) {
 		// When a pool would try again is nobody's business who has none any more.
-		return strings.Replace(err.Error(), broken.Error(), fmt.Sprintf("%v (tried %d times)", broken.Err, broken.Deaths), 1)
+		text = strings.Replace(text, broken.Error(), fmt.Sprintf("%v (tried %d times)", broken.Err, broken.Deaths), 1)
+		err = broken.Err
 	}
-	if !errors.As(err, &crash) || errors.As(err, &early) {
-		return err.Error()
+	var spawn *pool.SpawnError
+	if errors.As(err, &spawn) {
+		err = spawn.Err
 	}
+	var crash *pool.CrashError
+	if !errors.As(err, &crash) {
+		return text
+	}
+	return strings.Replace(text, crash.Error(), explainCrash(crash), 1)
+}
+
+func explainCrash(crash *pool.CrashError) string {
 	var how string
 	switch e := crash.Exit; {
 	case e.Killed != "":
@@ -136,7 +146,14 @@ func explain(err error) string {
 		// Its name, as what exits may be no executor at all.
 		how = fmt.Sprintf("the executor %s exited with status %d, without an answer,", crash.Program, e.Code)
 	}
-	return fmt.Sprintf("task %s of package %s: %s after %v", crash.Task, crash.Package, how, roughly(crash.Ran))
+	how += fmt.Sprintf(" after %v", roughly(crash.Ran))
+	switch crash.Phase {
+	case pool.PhaseStart:
+		return how // what could not be started, others have said
+	case pool.PhaseLoad:
+		return fmt.Sprintf("loading package %s: %s", crash.Package, how)
+	}
+	return fmt.Sprintf("task %s of package %s: %s", crash.Task, crash.Package, how)
 }
 
 // roughly keeps three digits.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -424,6 +425,18 @@ func TestProgressLine(t *testing.T) {
 	} {
 		if got := test.p.line(test.width, style{}); got != test.want || len(got) >= test.width && got != "" {
 			t.Errorf("%+v in %d: %q, want %q", test.p, test.width, got, test.want)
+		}
+	}
+}
+
+func TestByteSize(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{
+		0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB", 15872: "15.5 KiB", 102_300: "99.9 KiB", 102_400: "100 KiB",
+		1<<20 - 512: "1.0 MiB", 1<<20 - 513: "1023 KiB", 8 << 20: "8.0 MiB", 5 << 30: "5.0 GiB", math.MaxInt64: "8.0 EiB",
+	} {
+		if got := byteSize(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"slices"
@@ -72,7 +73,7 @@ func (c *topCommand) Run(s *streams) error {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	t := &top{command: c, style: styleOf(s.color, out), cancel: cancel, maps: map[string]*watchedMap{}, changed: make(chan struct{}, 1)}
+	t := &top{command: c, style: styleOf(s.color, out), cancel: cancel, maps: map[string]*watchedMap{}, full: map[string]*monitor.FullError{}, changed: make(chan struct{}, 1)}
 	defer t.work.Wait()
 	defer cancel(nil)
 	t.follow(ctx)
@@ -97,10 +98,15 @@ func (c *topCommand) sockets() []monitor.Socket {
 // once prints a snapshot of each map.
 func (c *topCommand) once(s *streams) error {
 	found := false
+	var full []*monitor.FullError
 	for _, socket := range c.sockets() {
-		snapshot := look(socket)
-		if snapshot == nil {
-			continue
+		snapshot, err := look(socket)
+		var one *monitor.FullError
+		if errors.As(err, &one) {
+			full = append(full, one)
+		}
+		if err != nil {
+			continue // it is gone, or says nonsense
 		}
 		if c.JSON {
 			text, err := json.Marshal(snapshot)
@@ -119,24 +125,26 @@ func (c *topCommand) once(s *streams) error {
 		}
 		found = true
 	}
+	for i, one := range full {
+		if !found && i == len(full)-1 {
+			return &noError{one.Error()}
+		}
+		fmt.Fprintf(s.err, "spider: %v\n", one)
+	}
 	if !found {
 		return c.nothing()
 	}
 	return nil
 }
 
-// look is one snapshot of a map, nil if it is gone or says nonsense.
-func look(socket monitor.Socket) *monitor.Snapshot {
+// look is one snapshot of a map.
+func look(socket monitor.Socket) (*monitor.Snapshot, error) {
 	client, err := monitor.Dial(socket.Path)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer client.Close()
-	snapshot, err := client.Next()
-	if err != nil {
-		return nil
-	}
-	return snapshot
+	return client.Next()
 }
 
 // top watches maps, on a terminal.
@@ -148,8 +156,9 @@ type top struct {
 	changed chan struct{} // there is something new to show; holds one
 
 	mu    sync.Mutex
-	maps  map[string]*watchedMap // by socket
-	ended []mapView              // the latest last
+	maps  map[string]*watchedMap        // by socket
+	full  map[string]*monitor.FullError // those that serve no more, which are tried again
+	ended []mapView                     // the latest last
 }
 
 // watchedMap is a map that runs. Nil snapshot: it has not said anything yet.
@@ -160,7 +169,15 @@ const keepEnded = 3
 
 // follow connects to the maps that there are and are not followed yet.
 func (t *top) follow(ctx context.Context) {
-	for _, socket := range t.command.sockets() {
+	sockets := t.command.sockets()
+	t.mu.Lock()
+	for path := range t.full {
+		if !slices.ContainsFunc(sockets, func(s monitor.Socket) bool { return s.Path == path }) {
+			delete(t.full, path)
+		}
+	}
+	t.mu.Unlock()
+	for _, socket := range sockets {
 		t.mu.Lock()
 		known := t.maps[socket.Path] != nil
 		t.mu.Unlock()
@@ -193,8 +210,13 @@ func (t *top) read(ctx context.Context, client *monitor.Client, socket monitor.S
 			return
 		}
 		t.mu.Lock()
-		if err == nil {
+		var full *monitor.FullError
+		switch {
+		case err == nil:
 			m.snapshot = snapshot
+			delete(t.full, socket.Path)
+		case errors.As(err, &full):
+			t.full[socket.Path] = full
 		}
 		if err != nil || snapshot.Ended {
 			delete(t.maps, socket.Path)
@@ -240,7 +262,7 @@ func (t *top) loop(ctx context.Context, s *streams, screen *fullScreen) error {
 			return &outputError{err}
 		}
 		if t.command.PID != 0 && t.over() {
-			return nil
+			return t.unserved()
 		}
 		select {
 		case <-ctx.Done():
@@ -264,6 +286,16 @@ func (t *top) over() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.maps) == 0
+}
+
+// unserved is why nothing has been seen of the one map that was asked for; nil if it has.
+func (t *top) unserved() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, full := range t.full {
+		return &noError{full.Error()}
+	}
+	return nil
 }
 
 // keys ends it all on q, Ctrl-C and Ctrl-D, which the terminal passes on as they are.
@@ -316,6 +348,9 @@ func (t *top) lines(width, height int) []string {
 		head += strings.Repeat(" ", pad) + keys
 	}
 	lines := []string{t.style.bold(clip(head, width))}
+	for _, path := range slices.Sorted(maps.Keys(t.full)) {
+		lines = append(lines, clip(t.full[path].Error(), width))
+	}
 	for i, v := range views {
 		// Room is shared out from the top; what has ended takes little.
 		room := height - len(lines) - 1
@@ -438,12 +473,16 @@ func idleness(e monitor.Executor) int {
 }
 
 func executorRow(e monitor.Executor, width int, st style) string {
+	memory := "-" // not known
+	if e.RSS > 0 {
+		memory = byteSize(e.RSS)
+	}
 	input := ""
 	if e.Index != nil {
 		input = fmt.Sprintf("#%d %s", *e.Index, oneLine(e.Text))
 	}
 	return clip(fmt.Sprintf("%4d %7d  %-8s %4s %8s %9s  %s", e.Number, e.PID, oneLine(e.State),
-		shortTime(time.Duration(e.ForUS)*time.Microsecond), bytesOf(e.RSS), grouped(int64(e.Tasks)), input), width)
+		shortTime(time.Duration(e.ForUS)*time.Microsecond), memory, grouped(int64(e.Tasks)), input), width)
 }
 
 // shortTime is clock, but tells what is below a second apart.
@@ -457,21 +496,6 @@ func shortTime(d time.Duration) string {
 		return fmt.Sprintf("%.1fs", d.Seconds())
 	}
 	return clock(d)
-}
-
-// bytesOf writes a size with three digits or so.
-func bytesOf(n int64) string {
-	switch {
-	case n <= 0:
-		return "-"
-	case n < 1<<20:
-		return fmt.Sprintf("%d KiB", n>>10)
-	case n < 100<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	case n < 10<<30:
-		return fmt.Sprintf("%d MiB", n>>20)
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
 // clip cuts text to width characters. Those that are wider than one column the terminal

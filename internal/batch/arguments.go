@@ -29,7 +29,7 @@ func (a *Arguments) Encode(in *Input) ([]byte, error) {
 	}
 	if a.Plain {
 		if !utf8.Valid(in.Text) {
-			return nil, fmt.Errorf("%q is not UTF-8, which every string is to be", abridge(in.Text))
+			return nil, &NotUTF8Error{in.Text}
 		}
 		inputs := a.header(1, len(in.Text))
 		inputs = wire.AppendPayload(inputs, msgp.AppendStringFromBytes(nil, in.Text))
@@ -53,6 +53,13 @@ func (a *Arguments) Encode(in *Input) ([]byte, error) {
 		rest = next
 	}
 	return appendAll(inputs, a.After), nil
+}
+
+// NotUTF8Error says that an input is to be one string, and is none.
+type NotUTF8Error struct{ Text []byte }
+
+func (e *NotUTF8Error) Error() string {
+	return fmt.Sprintf("%q is not UTF-8, which every string is to be", abridge(e.Text))
 }
 
 // header begins a sequence with the arguments before the input's own.

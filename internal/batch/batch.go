@@ -321,6 +321,9 @@ func (b *Batch) refused(in *Input, err error) record.Record {
 		message = fmt.Sprintf("line %d: %s", in.Line, message)
 	}
 	r.Error = &record.Error{Message: message}
+	if errors.As(err, new(*NotUTF8Error)) {
+		r.Error.Kind = string(pool.InvalidUtf8)
+	}
 	return r
 }
 

@@ -201,7 +201,7 @@ func (e *Earlier) note(line []byte, number int64, again, noted bool) (kept bool,
 		return kept, nil
 	}
 	if !e.done.add(*r.Index, digest(input), kept) {
-		return fault(fmt.Sprintf("is a second record of input %d", *r.Index))
+		return fault(fmt.Sprintf("is a second record of input %d: two runs have written it, as with >>; what each has written can be continued in a file of its own", *r.Index))
 	}
 	switch {
 	case !kept:

@@ -3,6 +3,7 @@ package batch
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -149,28 +151,61 @@ func (r *reader) Read(b []byte) (int, error) {
 }
 
 // Files is a [Source] of the paths of all regular files below some places. Symbolic
-// links below them are not followed. Close must be called.
+// links below them are not followed; what is no regular file is passed over, and
+// counted. Close must be called.
 type Files struct {
-	next  func() (string, error, bool)
-	Close func()
-	index int64
+	next   func() (string, error, bool)
+	Close  func()
+	index  int64
+	passed map[fs.FileMode]int64 // by type
 }
 
-// NewFiles lists the files below each of roots, in the order of their names; a root may
-// be a file itself. Its error is that of a root that cannot be looked at.
+// Passed is a kind of what [Files] has passed over.
+type Passed struct {
+	One, Many string // such as "socket", "sockets"
+	Count     int64
+}
+
+// Passed says what has been passed over, the most first. It may not be called while
+// Next is.
+func (f *Files) Passed() []Passed {
+	kinds := []Passed{{One: "symbolic link", Many: "symbolic links"}, {One: "FIFO", Many: "FIFOs"},
+		{One: "socket", Many: "sockets"}, {One: "device", Many: "devices"}, {One: "other", Many: "others"}}
+	for kind, n := range f.passed {
+		switch {
+		case kind&fs.ModeSymlink != 0:
+			kinds[0].Count += n
+		case kind&fs.ModeNamedPipe != 0:
+			kinds[1].Count += n
+		case kind&fs.ModeSocket != 0:
+			kinds[2].Count += n
+		case kind&fs.ModeDevice != 0:
+			kinds[3].Count += n
+		default:
+			kinds[4].Count += n
+		}
+	}
+	kinds = slices.DeleteFunc(kinds, func(k Passed) bool { return k.Count == 0 })
+	slices.SortStableFunc(kinds, func(a, b Passed) int { return cmp.Compare(b.Count, a.Count) })
+	return kinds
+}
+
+// NewFiles lists the files below each of roots, in the order of their names. A root may
+// be a file itself, of any kind, and a link to a file or directory. The error is that of a root that cannot be looked at.
 func NewFiles(roots []string) (*Files, error) {
 	for _, root := range roots {
 		if _, err := os.Stat(root); err != nil {
 			return nil, err
 		}
 	}
-	f := &Files{}
-	f.next, f.Close = iter.Pull2(walk(roots))
+	f := &Files{passed: map[fs.FileMode]int64{}}
+	f.next, f.Close = iter.Pull2(walk(roots, func(kind fs.FileMode) { f.passed[kind]++ }))
 	return f, nil
 }
 
-// walk yields paths, or the error of what cannot be looked at.
-func walk(roots []string) iter.Seq2[string, error] {
+// walk yields paths, or the error of what cannot be looked at. It tells the types of what
+// it passes over.
+func walk(roots []string, passed func(fs.FileMode)) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, root := range roots {
 			// A root that is a link is followed.
@@ -192,6 +227,8 @@ func walk(roots []string) iter.Seq2[string, error] {
 					if !yield(path, nil) {
 						return fs.SkipAll
 					}
+				case !entry.IsDir():
+					passed(entry.Type())
 				}
 				return nil
 			})
@@ -218,7 +255,7 @@ func (f *Files) Next(ctx context.Context) (Input, error) {
 
 // CountFiles counts what [NewFiles] would list, until ctx ends.
 func CountFiles(ctx context.Context, roots []string) (n int64, ok bool) {
-	for range walk(roots) {
+	for range walk(roots, func(fs.FileMode) {}) {
 		if n++; ctx.Err() != nil {
 			return 0, false
 		}

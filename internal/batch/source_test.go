@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func readAll(t *testing.T, s Source) (texts []string) {
@@ -162,12 +163,21 @@ func TestFiles(t *testing.T) {
 	for _, name := range []string{"a/2", "a/10", "a/b/c", "z", "single"} {
 		write(name)
 	}
-	for link, target := range map[string]string{"a/link": "../z", "linked": "a", "a/loop": "."} {
+	for link, target := range map[string]string{"a/link": "../z", "linked": "a", "a/loop": ".", "to_file": "z", "a/b/dangling": "nowhere"} {
 		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f, err := NewFiles([]string{filepath.Join(dir, "a"), filepath.Join(dir, "linked"), filepath.Join(dir, "single")})
+	for _, name := range []string{"a/fifo", "fifo"} {
+		if err := unix.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mknod(filepath.Join(dir, "a/socket"), unix.S_IFSOCK|0o600, 0); err != nil {
+		t.Fatal(err)
+	}
+	f, err := NewFiles([]string{filepath.Join(dir, "a"), filepath.Join(dir, "linked"), filepath.Join(dir, "single"),
+		filepath.Join(dir, "to_file"), filepath.Join(dir, "fifo")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,8 +186,12 @@ func TestFiles(t *testing.T) {
 	for _, path := range readAll(t, f) {
 		got = append(got, strings.TrimPrefix(path, dir+"/"))
 	}
-	want := []string{"a/10", "a/2", "a/b/c", "linked/10", "linked/2", "linked/b/c", "single"}
+	want := []string{"a/10", "a/2", "a/b/c", "linked/10", "linked/2", "linked/b/c", "single", "to_file", "fifo"}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	passed := []Passed{{"symbolic link", "symbolic links", 6}, {"FIFO", "FIFOs", 2}, {"socket", "sockets", 2}}
+	if diff := cmp.Diff(passed, f.Passed()); diff != "" {
 		t.Error(diff)
 	}
 	if n, ok := CountFiles(t.Context(), []string{dir}); !ok || n != 5 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spider-go/spider/internal/record"
+	"github.com/spider-go/spider/pool"
 )
 
 // Stats are how a batch is at one moment.
@@ -130,6 +131,9 @@ func (t *tally) causeOf(r *record.Record) string {
 	case record.TaskError:
 		return "failed (" + cmp.Or(e.Kind, "task error") + ")"
 	case record.BadInput:
+		if e.Kind == string(pool.InvalidUtf8) {
+			return "bad input (not UTF-8)"
+		}
 		return "bad input"
 	case record.TooLarge:
 		return "too large"

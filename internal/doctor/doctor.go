@@ -16,7 +16,6 @@ import (
 	"github.com/spider-go/spider/internal/staging"
 	"github.com/spider-go/spider/internal/throwaway"
 	"github.com/spider-go/spider/pool"
-	"github.com/spider-go/spider/tdl"
 )
 
 // Level is how much a finding matters.
@@ -190,32 +189,14 @@ func (e *examination) ask() (time.Duration, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(empty)
-	task, err := tdl.NewTaskContext(1, tdl.Index(0), 1, 1)
-	if err != nil {
-		return 0, err
-	}
-	encoded, err := task.Encode()
-	if err != nil {
-		return 0, err
-	}
-	inputs, err := tdl.EncodeValues()
-	if err != nil {
-		return 0, err
-	}
-	start := time.Now()
-	p, err := pool.StartProcess(pool.ProcessConfig{Executor: e.cfg.Executor, PackageDir: empty})
-	if err != nil {
-		return 0, err
-	}
-	defer p.Close()
-	stop := context.AfterFunc(e.ctx, func() { p.Kill("nobody waits for it") })
-	defer stop()
-	_, err = p.Execute(pool.Request{Package: "nobody_has_it", Task: "none", Context: encoded, Inputs: inputs}, e.cfg.Timeout)
+	took, err := inspect.Load(e.ctx, pool.ProcessConfig{Executor: e.cfg.Executor, PackageDir: empty}, "nobody_has_it", e.cfg.Timeout)
 	var answered *pool.ExecutorError
 	var crash *pool.CrashError
 	switch {
 	case errors.As(err, &answered) && answered.Kind == pool.InvalidLibrary:
-		return time.Since(start), nil
+		return took, nil
+	case errors.As(err, new(*pool.SpawnError)):
+		return 0, err
 	case errors.As(err, &crash):
 		return 0, fmt.Errorf("%s ended without an answer: %s", e.cfg.Executor, crash.Cause())
 	case err == nil:

@@ -113,7 +113,7 @@ func Main(cfg Config) (status int) {
 	s := server{
 		frames: protocol.NewReader(stdio, protocol.DefaultMaxFrame), w: stdio, runner: runner,
 		maxFrame: protocol.DefaultMaxFrame, log: log,
-		shared: shared, widen: func() { pipes.Widen(stdio.in, stdio.out) },
+		shared: shared, widen: func() { pipes.Widen(stdio.in, stdio.out) }, abandoned: stdio.abandoned,
 	}
 	err = s.serve()
 	var broken *WriteError
@@ -135,11 +135,17 @@ func leadGroup() {
 	if unix.Getpgrp() == unix.Getpid() {
 		return
 	}
-	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err == nil {
+	if IsTerminal(0) {
 		return
 	}
 	// Fails only for a session leader, which leads its group already.
 	_ = unix.Setpgid(0, 0)
+}
+
+// IsTerminal reports whether a person sits at a descriptor.
+func IsTerminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
 }
 
 // maxStack bounds the main thread's stack, on which native tasks run. Where the

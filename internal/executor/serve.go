@@ -40,8 +40,9 @@ type server struct {
 	maxFrame int
 	log      *slog.Logger
 
-	shared *sharedmem.Accepted // nil: there is none
-	widen  func()              // is called when frames are large; nil: nothing to do
+	shared    *sharedmem.Accepted // nil: there is none
+	widen     func()              // is called when frames are large; nil: nothing to do
+	abandoned func() bool         // is asked before the first task; nil: no
 
 	response []byte // reused
 	served   int
@@ -68,6 +69,9 @@ func (s *server) serve() error {
 		}
 		if len(body) > widepipe.Narrow && s.widen != nil {
 			s.widen()
+		}
+		if s.served == 0 && s.abandoned != nil && s.abandoned() {
+			return &WriteError{Err: errors.New("both stdin and stdout were closed by the parent before its first request was read")}
 		}
 
 		start := timeslice.Now()

@@ -183,6 +183,43 @@ func TestServeEnds(t *testing.T) {
 	}
 }
 
+// The first request of a sender that is gone is not run: no answer could reach anybody. Its
+// shutdown is one, and a later request finds out when it is answered.
+func TestServeAbandoned(t *testing.T) {
+	t.Parallel()
+	ok, shutdown := execute("t", "abc"), protocol.AppendShutdown(nil)
+	for _, c := range []struct {
+		name   string
+		in     []byte
+		gone   []bool // what is answered, one after the other
+		runs   int
+		broken bool
+	}{
+		{"a request", ok, []bool{true}, 0, true},
+		{"a shutdown", shutdown, nil, 0, false},
+		{"nothing", nil, nil, 0, false},
+		{"a request, later another", append(bytes.Clone(ok), ok...), []bool{false}, 2, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			runner := &fakeRunner{t: t}
+			asked := 0
+			s := server{
+				frames: protocol.NewReader(bytes.NewReader(c.in), 0), w: io.Discard, runner: runner,
+				maxFrame: protocol.DefaultMaxFrame, log: quiet,
+				abandoned: func() bool { asked++; return c.gone[asked-1] },
+			}
+			var broken *WriteError
+			if err := s.serve(); errors.As(err, &broken) != c.broken || err != nil && !c.broken {
+				t.Error(err)
+			}
+			if runner.runs != c.runs || asked != len(c.gone) {
+				t.Errorf("%d runs, asked %d times", runner.runs, asked)
+			}
+		})
+	}
+}
+
 // An answer that no frame can carry becomes one that says so, and the next
 // request is served. The largest one that fits is left alone.
 func TestServeOversize(t *testing.T) {

@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,8 +16,6 @@ import (
 type conn struct {
 	in, out int
 	spin    spin.Spinner // looks for the next request before blocking
-	// heard is set by the first read that brings a request.
-	heard bool
 }
 
 // privateFD is where the private descriptors start: above what code that loops
@@ -106,12 +103,6 @@ func (c *conn) Read(p []byte) (int, error) {
 		case n == 0:
 			return 0, io.EOF
 		default:
-			if !c.heard {
-				c.heard = true
-				if c.abandoned() {
-					return 0, &WriteError{Err: errors.New("both stdin and stdout were closed by the parent before the first request was read")}
-				}
-			}
 			return n, nil
 		}
 	}

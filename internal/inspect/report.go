@@ -321,37 +321,9 @@ func (r *Report) start(ctx context.Context, o Options) error {
 	return r.load(ctx, path, o.Timeout)
 }
 
-// noTask is a task that nobody has: the answer to it is that the package is loaded and has
-// no such task.
-const noTask = "spider inspect: no task"
-
 // load starts the program as an executor.
 func (r *Report) load(ctx context.Context, path string, limit time.Duration) error {
-	task, err := tdl.NewTaskContext(1, tdl.Index(0), 1, 1)
-	if err != nil {
-		return err
-	}
-	encoded, err := task.Encode()
-	if err != nil {
-		return err
-	}
-	inputs, err := tdl.EncodeValues()
-	if err != nil {
-		return err
-	}
-	p, err := pool.StartProcess(pool.ProcessConfig{
-		Executor:   path,
-		PackageDir: filepath.Dir(filepath.Dir(path)),
-		Env:        os.Environ(),
-	})
-	if err != nil {
-		r.Verdict, r.Reason = Refused, err.Error()
-		return nil
-	}
-	defer p.Close()
-	stopped := context.AfterFunc(ctx, func() { p.Kill("nobody waits for it") })
-	defer stopped()
-	_, err = p.Execute(pool.Request{Package: r.Name, Task: noTask, Context: encoded, Inputs: inputs}, limit)
+	_, err := Load(ctx, pool.ProcessConfig{Executor: path, PackageDir: filepath.Dir(filepath.Dir(path)), Env: os.Environ()}, r.Name, limit)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -360,9 +332,9 @@ func (r *Report) load(ctx context.Context, path string, limit time.Duration) err
 		crash    *pool.CrashError
 	)
 	switch {
-	case err == nil, errors.As(err, &answered) && answered.Kind == pool.TaskError:
+	case err == nil:
 		r.Verdict = Loads
-	case answered != nil && answered.Err != nil:
+	case errors.As(err, &answered) && answered.Err != nil:
 		r.Verdict, r.Reason = Refused, answered.Err.Error()
 	case answered != nil:
 		r.Verdict, r.Reason = Refused, brief(answered.Message)
@@ -372,4 +344,41 @@ func (r *Report) load(ctx context.Context, path string, limit time.Duration) err
 		r.Verdict, r.Reason = Refused, err.Error()
 	}
 	return nil
+}
+
+// noTask is a task that nobody has: the answer to it is that the package is loaded and has
+// no such task.
+const noTask = "spider inspect: no task"
+
+// Load has a fresh executor load a package, and ends it. The error is pool's, of why it is
+// not loaded; limit is for the answer, and took how long that took from the start. It
+// returns soon once ctx has ended.
+func Load(ctx context.Context, cfg pool.ProcessConfig, name string, limit time.Duration) (took time.Duration, err error) {
+	task, err := tdl.NewTaskContext(1, tdl.Index(0), 1, 1)
+	if err != nil {
+		return 0, err
+	}
+	encoded, err := task.Encode()
+	if err != nil {
+		return 0, err
+	}
+	inputs, err := tdl.EncodeValues()
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	p, err := pool.StartProcess(cfg)
+	if err != nil {
+		return 0, err
+	}
+	defer p.Close()
+	stop := context.AfterFunc(ctx, func() { p.Kill("nobody waits for it") })
+	defer stop()
+	_, err = p.Execute(pool.Request{Package: name, Task: noTask, Context: encoded, Inputs: inputs}, limit)
+	took = time.Since(start)
+	var answered *pool.ExecutorError
+	if errors.As(err, &answered) && answered.Kind == pool.TaskError {
+		err = nil
+	}
+	return took, err
 }

@@ -3,8 +3,11 @@ package loader
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // What is needed of the 64-bit, little-endian ELF format: offsets in bytes. Package
@@ -28,11 +31,11 @@ const (
 // and the process would die of SIGBUS at the first page that is not there. What is
 // no 64-bit ELF file, or damaged otherwise, the linker refuses by itself.
 func complete(path string, size uint64) error {
-	f, err := os.Open(path)
+	f, err := openRaw(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.close()
 	header := make([]byte, headerSize)
 	if _, err := f.ReadAt(header, 0); err != nil || !strings.HasPrefix(string(header), elfIdent) {
 		return nil
@@ -55,3 +58,40 @@ func complete(path string, size uint64) error {
 	}
 	return nil
 }
+
+// rawFile is a file that Go's runtime knows nothing of. An os.File has it open an epoll and an
+// event descriptor for the rest of the process's life, with the lowest free numbers: those
+// that careless tasks close.
+type rawFile int
+
+func openRaw(path string) (rawFile, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		switch err {
+		case nil:
+			return rawFile(fd), nil
+		case unix.EINTR:
+		default:
+			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+}
+
+// ReadAt implements [io.ReaderAt].
+func (f rawFile) ReadAt(b []byte, at int64) (n int, err error) {
+	for n < len(b) {
+		m, err := unix.Pread(int(f), b[n:], at+int64(n))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, os.NewSyscallError("pread", err)
+		case m == 0:
+			return n, io.EOF
+		default:
+			n += m
+		}
+	}
+	return n, nil
+}
+
+func (f rawFile) close() { unix.Close(int(f)) }

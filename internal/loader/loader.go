@@ -85,7 +85,9 @@ func (l *Loader) Run(e *protocol.Execute) protocol.Outcome {
 		name := string(e.Package)
 		var failure *protocol.ExecutorError
 		if pkg, failure = l.load(name); failure != nil {
-			l.log.Info("package not loaded", "package", name, "reason", failure.Error())
+			if name != protocol.PingPackage {
+				l.log.Info("package not loaded", "package", name, "reason", failure.Error())
+			}
 			return executor.Fail(failure)
 		}
 		l.log.Info("package loaded", "package", name)

@@ -31,8 +31,15 @@ func (c *Client) Close() error { return c.conn.Close() }
 // silence is how long a map may say nothing.
 const silence = 5 * time.Second
 
-// Next waits for the next snapshot. io.EOF tells that the map is gone; another error that
-// it says nothing, or nonsense.
+// FullError says that a map runs, and serves as many clients as it does at once.
+type FullError struct{ PID, Clients int }
+
+func (e *FullError) Error() string {
+	return fmt.Sprintf("map %d is watched by %d others, and serves no more: end one of them", e.PID, e.Clients)
+}
+
+// Next waits for the next snapshot. io.EOF tells that the map is gone, a *[FullError] that
+// it serves no more clients; another error that it says nothing, or nonsense.
 func (c *Client) Next() (*Snapshot, error) {
 	_ = c.conn.SetReadDeadline(time.Now().Add(silence))
 	return read(c.lines)
@@ -49,9 +56,16 @@ func read(lines *bufio.Reader) (*Snapshot, error) {
 	case err != nil:
 		return nil, err
 	}
-	var s Snapshot
-	if err := json.Unmarshal(text, &s); err != nil {
+	var answer struct {
+		Snapshot
+		Full int `json:"full"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
 		return nil, fmt.Errorf("no snapshot: %w", err)
+	}
+	s := answer.Snapshot
+	if answer.Full > 0 && s.PID > 0 {
+		return nil, &FullError{s.PID, answer.Full}
 	}
 	if s.PID <= 0 || s.Started.IsZero() {
 		return nil, errors.New("no snapshot: pid or start is missing")

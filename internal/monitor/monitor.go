@@ -3,8 +3,8 @@
 //
 // Each map listens on a Unix socket of its own in a directory that only its user can
 // enter, under a name with its pid: [Listen]. Whoever connects gets a [Snapshot] as a line
-// of JSON, at once and then every [Every], the last of them with Ended set; nothing is
-// read from them. [List] finds the sockets, [Dial] and [Client.Next] read one.
+// of JSON, at once and then every [Every], the last of them with Ended set, or a line that
+// says that too many others do; nothing is read from them. [List] finds the sockets, [Dial] and [Client.Next] read one.
 //
 // The package hides the directory, sockets that a killed map has left, and what a peer
 // may do. A client that does not read, or says anything, never slows the map: it is

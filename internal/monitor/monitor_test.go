@@ -136,8 +136,13 @@ func TestHostileClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := bufio.NewReader(conn).ReadByte(); err != nil {
+		client := &Client{conn, bufio.NewReaderSize(conn, maxLine)}
+		var full *FullError
+		if _, err := client.Next(); errors.As(err, &full) {
 			turnedAway++
+			if full.PID != os.Getpid() || full.Clients != maxClients {
+				t.Errorf("%v", full)
+			}
 		}
 		conn.Close()
 	}
@@ -290,6 +295,9 @@ func TestNonsense(t *testing.T) {
 		{"{}\n", "pid or start is missing"},
 		{`{"pid":1,"started":"x"}` + "\n", "no snapshot"},
 		{strings.Repeat("x", maxLine+1), "more than"},
+		{`{"full":3}` + "\n", "pid or start is missing"},
+		{`{"pid":7,"full":-3}` + "\n", "pid or start is missing"},
+		{`{"pid":7,"full":3}` + "\n", "map 7 is watched by 3 others"},
 		{string(good) + "\n", ""},
 	} {
 		_, err := read(bufio.NewReaderSize(strings.NewReader(test.text), maxLine))
@@ -302,6 +310,7 @@ func TestNonsense(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add(line(snapshot()))
 	f.Add([]byte("{}\n"))
+	f.Add(refusal())
 	f.Add([]byte(`{"pid":1,"started":"2020-01-01T00:00:00Z","executors":[{},null]}` + "\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := read(bufio.NewReaderSize(bytes.NewReader(text), maxLine))

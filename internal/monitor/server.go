@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// maxClients is how many are served at once. Further ones are turned away.
+	// maxClients is how many are served at once. Further ones are told so.
 	maxClients = 16
 
 	// patience is how long a client may take to accept a snapshot, and a server to
@@ -114,6 +114,8 @@ func (s *Server) accept() {
 				s.serve(c)
 			})
 		default:
+			_ = c.SetWriteDeadline(time.Now().Add(lastPatience)) // though it has room for that
+			_, _ = c.Write(refusal())
 			c.Close()
 		}
 	}
@@ -159,6 +161,11 @@ func (s *Server) now() (text []byte, last bool) {
 		s.line, s.made = line(s.snapshot()), time.Now()
 	}
 	return s.line, s.last
+}
+
+// refusal is what a client gets for whom there is no room.
+func refusal() []byte {
+	return fmt.Appendf(nil, `{"pid":%d,"full":%d}`+"\n", os.Getpid(), maxClients)
 }
 
 // line is a snapshot as it is sent.

@@ -6,7 +6,8 @@
 //
 //   - typed: a Go type is compiled once into a codec (reflect), which then
 //     appends and decodes values without allocating beyond the result. tdl
-//     calls it for task parameters and results, internal/protocol for errors.
+//     calls it for task parameters, results and contexts. (internal/protocol has its
+//     own decoder for the executor's errors: it imports nothing of this project.)
 //   - generic: bytes to JSON and JSON to bytes, for tools that know no types.
 //     cmd/spider calls it.
 //

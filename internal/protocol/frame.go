@@ -143,6 +143,26 @@ func (r *Reader) ReadFrame() ([]byte, error) {
 	return body, nil
 }
 
+// Skip reads past the frame that ReadFrame has just refused as too large, and keeps nothing
+// of it. After an error the stream is of no more use.
+func (r *Reader) Skip() error {
+	want := int(binary.BigEndian.Uint32(r.buf[r.start:]))
+	r.start += HeaderSize
+	for left := want; ; {
+		n := min(left, r.Buffered())
+		r.start += n
+		if left -= n; left == 0 {
+			r.frames++
+			return nil
+		}
+		if err := r.fill(1); err == io.EOF {
+			return &TruncatedError{Frame: r.frames, Got: want - left, Want: want}
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
 // fill reads until need bytes are buffered.
 func (r *Reader) fill(need int) error {
 	empty := 0

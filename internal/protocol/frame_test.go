@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // frame builds a frame around body.
@@ -179,6 +182,60 @@ func TestReadFrameLimit(t *testing.T) {
 	r := NewReader(strings.NewReader("\xff\xff\xff\xff"), 0)
 	if _, err := r.ReadFrame(); err == nil || !strings.Contains(err.Error(), "4294967295") {
 		t.Errorf("largest header: %v", err)
+	}
+}
+
+// Frames that are refused as too large can be passed over, in whatever pieces they come.
+func TestSkip(t *testing.T) {
+	t.Parallel()
+	const limit = 100
+	long := bytes.Repeat([]byte("x"), 3*readBuffer)
+	stream := slices.Concat(frame(long), frame([]byte("a")), frame(long[:limit+1]), frame(long[:limit]), frame(long), frame(nil))
+	for name, wrap := range map[string]func(io.Reader) io.Reader{
+		"whole": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader,
+		"halves": iotest.HalfReader, "with the end": iotest.DataErrReader,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := NewReader(wrap(bytes.NewReader(stream)), limit)
+			var got []string
+			for {
+				body, err := r.ReadFrame()
+				var large *FrameTooLargeError
+				if errors.As(err, &large) {
+					got = append(got, fmt.Sprint(large.Size))
+					err = r.Skip()
+				} else if err == nil {
+					got = append(got, string(body))
+				}
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := []string{fmt.Sprint(len(long)), "a", fmt.Sprint(limit + 1), string(long[:limit]), fmt.Sprint(len(long)), ""}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			if len(r.buf) != readBuffer {
+				t.Errorf("the buffer has %d bytes", len(r.buf))
+			}
+		})
+	}
+
+	r := NewReader(bytes.NewReader(frame(long)[:HeaderSize+200]), limit)
+	_, _ = r.ReadFrame()
+	var truncated *TruncatedError
+	if err := r.Skip(); !errors.As(err, &truncated) || truncated.Got != 200 || truncated.Want != len(long) {
+		t.Errorf("a frame that ends early: %v", err)
+	}
+	broken := errors.New("broken")
+	r = NewReader(io.MultiReader(bytes.NewReader(frame(long)[:HeaderSize]), iotest.ErrReader(broken)), limit)
+	_, _ = r.ReadFrame()
+	if err := r.Skip(); err != broken {
+		t.Errorf("a stream that breaks: %v", err)
 	}
 }
 

@@ -22,3 +22,7 @@ func BadPackageName(name string) string {
 	}
 	return ""
 }
+
+// PingPackage is a package that does not exist, so that every executor answers a request for
+// it with a failure: a parent asks for it to see whether one answers.
+const PingPackage = "__spider_ping"

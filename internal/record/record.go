@@ -81,7 +81,7 @@ type Error struct {
 	Message string `json:"message"` // one sentence for people
 
 	// Kind is the protocol's name of a failure that was answered: ExecutionError,
-	// TaskNotFound, InvalidLibrary, ...
+	// TaskNotFound, InvalidLibrary, ...; or InvalidUtf8, of an input that is no text.
 	Kind string `json:"kind,omitempty"`
 
 	// How the process ended, if it did.
@@ -99,16 +99,24 @@ type Error struct {
 
 // Of is the record of a call that pool answered with result and err.
 func Of(started time.Time, result pool.Result, err error) Record {
+	var results []json.RawMessage
+	if err == nil {
+		if results, err = Results(result.Outputs); err != nil {
+			err = &resultsError{err}
+		}
+	}
+	return Read(started, result, results, err)
+}
+
+// Read is [Of] for a call whose [Results] the caller has read already.
+func Read(started time.Time, result pool.Result, results []json.RawMessage, err error) Record {
 	r := Record{Started: started, WallUS: time.Since(started).Microseconds(), TaskUS: result.ExecutorTime.Microseconds()}
 	if result.PID != 0 {
 		r.Executor = &Executor{Number: result.Executor, PID: result.PID}
 	}
 	if err == nil {
-		if r.Results, err = Results(result.Outputs); err == nil {
-			r.Outcome = OK
-			return r
-		}
-		err = &resultsError{err}
+		r.Outcome, r.Results = OK, results
+		return r
 	}
 	r.Outcome = OutcomeOf(err)
 	r.Error = &Error{Message: err.Error(), Kind: kind(err)}

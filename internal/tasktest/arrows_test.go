@@ -47,7 +47,7 @@ var rooms = map[string]room{
 	"internal/inspect":   {imports: []string{"internal/catalog", "internal/executor", "internal/protocol", "internal/throwaway", "pool", "tdl"}, pure: true},
 	"internal/scaffold":  {imports: []string{"internal/protocol"}, pure: true},
 	"internal/staging":   {imports: []string{"internal/catalog", "internal/inspect", "internal/scaffold"}, pure: true},
-	"internal/doctor":    {imports: []string{"internal/inspect", "internal/scaffold", "internal/staging", "internal/throwaway", "pool", "tdl"}, pure: true},
+	"internal/doctor":    {imports: []string{"internal/inspect", "internal/scaffold", "internal/staging", "internal/throwaway", "pool"}, pure: true},
 	"internal/throwaway": {pure: true},
 
 	"internal/bench":                {imports: []string{"pool", "tdl", "internal/protocol", "internal/tasktest/instrument", "internal/bench/workload"}, pure: true},

@@ -135,12 +135,16 @@ func (w *worker) start(o *startOrder) (err error) {
 		var only unix.CPUSet
 		only.Set(o.CPU)
 		if err := errors.Join(unix.SchedGetaffinity(0, &before), unix.SchedSetaffinity(0, &only)); err != nil {
+			runtime.UnlockOSThread()
 			return fmt.Errorf("pin to CPU %d: %w", o.CPU, err)
 		}
 	}
 	w.process, err = pool.StartProcess(pool.ProcessConfig{Executor: o.Executor, PackageDir: o.PackageDir})
 	if o.CPU >= 0 {
-		err = errors.Join(err, unix.SchedSetaffinity(0, &before))
+		if restored := unix.SchedSetaffinity(0, &before); restored != nil {
+			// The thread stays locked, so no other goroutine gets onto it.
+			return errors.Join(err, fmt.Errorf("unpin from CPU %d: %w", o.CPU, restored))
+		}
 	}
 	runtime.UnlockOSThread()
 	return err

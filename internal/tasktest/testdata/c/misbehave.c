@@ -548,6 +548,14 @@ static SpiderTdlResult task_close_stderr(const struct call *c)
 	return spider_answer_none();
 }
 
+/* As careless daemons do: all but the first three. */
+static SpiderTdlResult task_close_files(const struct call *c)
+{
+	for (int fd = 3; fd < 100; fd++)
+		close(fd);
+	return spider_answer_none();
+}
+
 static void *write_to_closed_pipe(void *unused)
 {
 	int ends[2], error = 0;
@@ -976,6 +984,7 @@ static const struct task tasks[] = {
 	TASK(count_fds),	/* -> u64 */
 	TASK(list_private_fds), /* -> list of str */
 	TASK(close_stderr),
+	TASK(close_files),
 	TASK(sigpipe_thread), /* -> u64, an errno */
 	/* forks: -> u64, the child's pid */
 	TASK_WITH(fork_sleep, { U64, "ms" }),
