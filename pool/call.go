@@ -26,16 +26,6 @@ var (
 	noInputs = []byte{0, 0, 0, 0}
 )
 
-// fill fills in what a caller has left out.
-func (r *Request) fill() {
-	if r.Context == nil {
-		r.Context = defaultContext
-	}
-	if r.Inputs == nil {
-		r.Inputs = noInputs
-	}
-}
-
 // Call runs a task that has one result, of type R, on these arguments. The task is
 // told that it is task 0 of job 1, in instance 1, of resource group 1, unless ctx
 // comes from [WithTaskContext]. An error in encoding an argument is an *[tdl.Error] of

@@ -91,7 +91,12 @@ type waiter struct {
 // with all that it forked. Either gives a *[CanceledError]. The other errors are
 // listed in the package's comment.
 func (p *Pool) Execute(ctx context.Context, r Request) (result Result, err error) {
-	r.fill()
+	if r.Context == nil {
+		r.Context = defaultContext
+	}
+	if r.Inputs == nil {
+		r.Inputs = noInputs
+	}
 	if err := p.check(&r); err != nil {
 		p.count(err)
 		return Result{}, err

@@ -97,11 +97,11 @@ type ProcessConfig struct {
 type Request struct {
 	Package, Task string
 
-	// Context is a TaskContext in msgpack, see tdl.TaskContext.Encode. Nil: the one
-	// that [Call] says. (Of Execute, that is: Send sends what there is.)
+	// Context is a TaskContext in msgpack, see tdl.TaskContext.Encode. Nil, in a [Pool]:
+	// the one that [Call] says. A [Process] is sent what there is.
 	Context []byte
 
-	// Inputs is a payload sequence. Nil: of a task without parameters.
+	// Inputs is a payload sequence. Nil, in a [Pool]: that of a task without parameters.
 	Inputs []byte
 
 	// Timeout is the hard limit of this call in a [Pool], see Config.Timeout. 0:
@@ -497,17 +497,10 @@ func (p *Process) Receive(r *Request) (Result, error) {
 
 func (p *Process) receive(r *Request) (Result, error) {
 	body, err := p.frames.ReadFrame()
-	var large *protocol.FrameTooLargeError
-	if errors.As(err, &large) && large.Size <= protocol.DefaultMaxFrame {
-		// Executors know no other limit, and the next answer is behind it.
-		if err = p.frames.Skip(); err == nil {
-			p.heard = true
-			return Result{PID: p.PID()}, &TooLargeError{
-				Package: r.Package, Task: r.Task, Size: int(large.Size), Limit: large.Limit, Answer: true,
-			}
-		}
-	}
 	if err != nil {
+		if err = p.passOver(r, err); isAnswer(err) {
+			return Result{PID: p.PID()}, err
+		}
 		return Result{}, err
 	}
 	p.heard = true
@@ -539,6 +532,20 @@ func (p *Process) receive(r *Request) (Result, error) {
 	return Result{Outputs: payload, ExecutorTime: response.Elapsed, PID: p.PID()}, nil
 }
 
+// passOver reads past an answer that is too large for this side, so that there can be a next
+// one; else it returns err itself. Executors know no limit but the largest.
+func (p *Process) passOver(r *Request, err error) error {
+	var large *protocol.FrameTooLargeError
+	if !errors.As(err, &large) || large.Size > protocol.DefaultMaxFrame {
+		return err
+	}
+	if err := p.frames.Skip(); err != nil {
+		return err
+	}
+	p.heard = true
+	return &TooLargeError{Package: r.Package, Task: r.Task, Size: int(large.Size), Limit: large.Limit, Answer: true}
+}
+
 // widen has the pipes hold more.
 func (p *Process) widen() {
 	p.in.mu.Lock()
@@ -555,7 +562,6 @@ func (p *Process) Execute(r Request, timeout time.Duration) (Result, error) {
 	if !utf8.ValidString(r.Package) || !utf8.ValidString(r.Task) {
 		return Result{}, notUTF8(&r)
 	}
-	r.fill()
 	var deadline time.Time
 	if timeout > 0 {
 		deadline = time.Now().Add(min(timeout, math.MaxInt64/2))

@@ -321,9 +321,8 @@ func (r *mapRun) run(ctx context.Context, cfg batch.Config) error {
 	r.screen = newScreen(r.streams, c.Progress, r.earlier == nil)
 	poolConfig := pool.Config{
 		Executor: executor, PackageDir: packageDir, Executors: cfg.Jobs,
-		MaxPayload: maxPayload,
-		Logger:     r.streams.log,
-		Stderr:     func(pool.StderrLine) {},
+		Logger: r.streams.log,
+		Stderr: func(pool.StderrLine) {},
 	}
 	if c.TaskStderr {
 		poolConfig.Stderr = r.screen.taskLine
