@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,8 +91,8 @@ func measureFlat(cfg *Config, kinds *workload.Calls) (f *Flat, err error) {
 			return fmt.Errorf("not the one executor that it began with: %+v", executors)
 		}
 		pid = executors[0].PID
-		// What is garbage is not in use.
-		runtime.GC()
+		// What is garbage, or kept for reuse, is not in use.
+		debug.FreeOSMemory()
 		parent, err := usageOf(os.Getpid())
 		if err != nil {
 			return err
