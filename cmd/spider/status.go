@@ -221,6 +221,7 @@ func (e *resultError) Error() string {
 	return fmt.Sprintf("task %s of package %s: unreadable results: %v", e.task, e.pkg, e.err)
 }
 func (e *resultError) Unwrap() error { return e.err }
+
 // noError is the answer no: the command has done what it is for, and the outcome is that
 // something does not work. Its status is that of a task that has failed.
 type noError struct{ message string }
