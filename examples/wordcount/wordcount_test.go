@@ -207,6 +207,15 @@ func TestReturnTypes(t *testing.T) {
 			t.Errorf("%s: %x, want %x; %v", task, r.Outputs, want, err)
 		}
 	}
+	for task, want := range map[string]string{
+		"tuple":  "\x02\x00\x00\x00\x01\x00\x00\x00\x07\x01\x00\x00\x00\x02",
+		"single": "\x01\x00\x00\x00\x01\x00\x00\x00\x07",
+	} {
+		r, err := p.Execute(pool.Request{Package: "returns", Task: task, Context: tasktest.Context(), Inputs: tasktest.Inputs(7)}, time.Minute)
+		if err != nil || string(r.Outputs) != want {
+			t.Errorf("%s: %x, want %x; %v", task, r.Outputs, want, err)
+		}
+	}
 	for _, c := range []struct {
 		task   string
 		inputs []byte

@@ -362,18 +362,18 @@ macro_rules! package {
             fn __spider_tdl_run(
                 task: &str,
                 #[allow(unused_mut)] mut inputs: $crate::tdl::Inputs,
-            ) -> Result<Vec<u8>, $crate::tdl::Error> {
+            ) -> ::std::result::Result<::std::vec::Vec<u8>, $crate::tdl::Error> {
                 $(
                     if task == stringify!($task) {
                         let names: &[&str] = &[$(stringify!($param)),*];
                         inputs.expect(names.len() as u32)?;
                         $(let $param: $type = inputs.next(stringify!($param), stringify!($type))?;)*
                         #[allow(unused_imports)]
-                        use $crate::tdl::{Single, Tuple};
-                        return (&$crate::tdl::Returned($task($($param),*)?)).outputs(task);
+                        use $crate::tdl::{Single as _, Tuple as _};
+                        return (&$crate::tdl::Returned(self::$task($($param),*)?)).outputs(task);
                     }
                 )*
-                Err($crate::tdl::Error::TaskNotFound(task.into()))
+                ::std::result::Result::Err($crate::tdl::Error::TaskNotFound(task.into()))
             }
             $crate::tdl::execute(&[$(stringify!($task)),*], __spider_tdl_run, task, context, inputs)
         }
