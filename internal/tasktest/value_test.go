@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spider-go/spider/tdl"
 )
@@ -87,6 +88,7 @@ func TestValueHeader(t *testing.T) {
 			t.Run("forms", v.testForms)
 			t.Run("refused", v.testRefused)
 			t.Run("recorded", v.testRecorded)
+			t.Run("deep", v.testDeep)
 			t.Run("context", v.testContext)
 			t.Run("garbage", func(t *testing.T) { v.run(t, nil, "garbage", "100000") })
 			t.Run("faults", func(t *testing.T) { v.run(t, nil, "faults") })
@@ -179,6 +181,11 @@ func (v valueTest) testForms(t *testing.T) {
 		{"u", "\xd1\x00\xff", 255}, {"i", "\xd0\xff", -1}, {"i", "\xd1\xff\xff", -1}, {"i", "\xd2\xff\xff\xff\xff", -1},
 		{"i", "\xd3\xff\xff\xff\xff\xff\xff\xff\xff", -1}, {"i", "\xd1\xff\x80", -128}, {"7", "\xd3\xff\xff\xff\xff\xff\xff\xff\x80", -128},
 		{"d", "\x05", 5.0}, {"d", "\xff", -1.0}, {"d", "\xca\x3f\xc0\x00\x00", 1.5}, {"d", "\xcf\xff\xff\xff\xff\xff\xff\xff\xff", float64(math.MaxUint64)},
+		{"f", "\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00", float32(1.5)}, {"f", "\xff", float32(-1)},
+		// Not by way of a double, which would round twice, or make a signalling NaN quiet.
+		{"f", "\xcf\x80\x00\x00\x80\x00\x00\x00\x01", math.Float32frombits(0x5f000001)},
+		{"f", "\xd3\x80\x00\x00\x7f\xff\xff\xff\xff", math.Float32frombits(0xdefffffe + 1)},
+		{"f", "\xca\xff\x90\x6c\x93", math.Float32frombits(0xff906c93)},
 		{"s", "\xd9\x01a", "a"}, {"s", "\xda\x00\x01a", "a"}, {"s", "\xdb\x00\x00\x00\x01a", "a"},
 		{"s", "\xc4\x01a", "a"}, {"s", "\xc5\x00\x01a", "a"}, {"z", "\xc6\x00\x00\x00\x01a", "a"},
 		{"y", "\xc4\x02\x01\xff", []byte{1, 255}}, {"y", "\xc4\x00", []byte{}}, {"y", "\xdc\x00\x02\xcd\x00\xff\xd0\x01", []byte{255, 1}},
@@ -325,6 +332,39 @@ func (v valueTest) testRecorded(t *testing.T) {
 		if got[i] != wants[i] {
 			t.Errorf("%s: got %s, want %s", values[i], got[i], wants[i])
 		}
+	}
+}
+
+// Structs in one another that come as maps are not each skipped to the end of the
+// value, which would take a thousand times as long as to read it.
+func (v valueTest) testDeep(t *testing.T) {
+	const depth, size = 1000, 2 << 20
+	const level = "\x83\x07\xc0\xa5value\x01\xa4next"
+	big := size - depth*len(level)
+	value := strings.Repeat(level, depth) + "\x83\xa5other\xdd" + string(binary.BigEndian.AppendUint32(nil, uint32(big))) +
+		strings.Repeat("\xc0", big) + "\xa5value\x02\xa4next\xc0"
+	want := payload(strings.Repeat("\x92\x01", depth) + "\x92\x02\xc0")
+	cmd := exec.Command(string(v), "copy", "l")
+	cmd.Stdin = bytes.NewReader(payload(value))
+	out, err := cmd.Output()
+	if err != nil || !bytes.Equal(out, want) {
+		t.Errorf("got %d bytes, want %d, %v", len(out), len(want), err)
+	}
+	// Time on a processor, of which 0.1 s are needed, and 13 s the other way.
+	if used := cmd.ProcessState.UserTime(); used > 5*time.Second {
+		t.Errorf("it took %v", used)
+	}
+	// Maps of all sizes side by side and in one another, some with what is not read.
+	small := "\x82\xa5value\x03\xa4next\x81\xa5value\x04"
+	for n := range 40 {
+		unread := strings.Repeat("\x81\xc0", n%5) + "\x92" + small + "\xa0"
+		value := "\x84\xa4next\x83\xa4next" + small + "\xa1x" + unread + "\xa5value\x02\xa5value\x01\xa1y" + unread +
+			"\xa1z" + "\xd9" + string(rune(n)) + strings.Repeat("z", n)
+		want := payload("\x92\x01\x92\x02\x92\x03\x92\x04\xc0")
+		if out, refused := v.run(t, payload(value), "copy", "l"); refused || !bytes.Equal(out, want) {
+			t.Errorf("%x: got %q", value, out)
+		}
+		v.run(t, payload(value), "damage", "l")
 	}
 }
 

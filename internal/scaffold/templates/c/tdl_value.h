@@ -147,6 +147,11 @@ struct spider_fields_ {
 	const uint8_t *resume, *resume_end; /* what follows the map */
 };
 
+/* Where a map begins and ends. */
+struct spider_map_ {
+	const uint8_t *at, *end;
+};
+
 struct spider_memory_ {
 	struct spider_memory_ *next;
 	void *padding; /* what follows is aligned as malloc aligns */
@@ -165,6 +170,9 @@ struct spider_reader {
 	const uint8_t *inputs_, *limit_;   /* what follows it */
 	struct spider_fields_ *fields_;	   /* the innermost open one; then next_ and end_ are of a field */
 	size_t bytes_, excess_;		   /* of an open bin: elements to be read, and bytes after them */
+	struct spider_map_ *maps_;	   /* inside the outermost open struct, in their order */
+	size_t maps_len_, maps_cap_;
+	bool note_maps_; /* spider_skip_ is to note the maps it passes, else it may jump over them */
 	struct spider_memory_ *memory_;
 };
 
@@ -895,13 +903,66 @@ static inline void spider_unwanted_(struct spider_reader *in, const char *wanted
 	spider_wrong_(in, "want %s, got %s", wanted, names[head.form]);
 }
 
+/* Structs that have come as maps in one another would each be skipped as often as
+ * they are deep. So the maps are noted when the outermost is read, but none that is
+ * within so many bytes of the one before, or not as long: the notes stay smaller than
+ * the value, and what is skipped again is bounded. */
+enum { SPIDER_NOTED_ = 16 };
+
+/* Returns whether the map is noted; then it is the last one. */
+static inline bool spider_note_map_(struct spider_reader *in, const uint8_t *at)
+{
+	size_t n = in->maps_len_;
+
+	if (n > 0 && at - in->maps_[n - 1].at < SPIDER_NOTED_)
+		return false;
+	if (n == in->maps_cap_) {
+		in->maps_cap_ = n ? 2 * n : 16;
+		in->maps_ = (struct spider_map_ *)spider_realloc_(in->maps_,
+								  in->maps_cap_ * sizeof(*in->maps_));
+	}
+	in->maps_[n].at = in->maps_[n].end = at;
+	in->maps_len_++;
+	return true;
+}
+
+/* Where the map that begins at this byte ends. NULL: it is not noted. */
+static inline const uint8_t *spider_map_end_(const struct spider_reader *in, const uint8_t *at)
+{
+	size_t low = 0, high = in->maps_len_;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (in->maps_[middle].at == at)
+			return in->maps_[middle].end;
+		if (in->maps_[middle].at < at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 static inline void spider_skip_(struct spider_reader *in, int depth)
 {
 	struct spider_head_ head;
+	const uint8_t *at, *end;
+	bool noted = false;
+	size_t map = 0;
 	uint64_t n;
 
+	spider_go_on_(in);
+	at = in->next_;
 	if (!spider_take_head_(in, &head))
 		return;
+	if (head.form == SPIDER_MAP_ && in->note_maps_) {
+		map = in->maps_len_;
+		noted = spider_note_map_(in, at);
+	} else if (head.form == SPIDER_MAP_ && (end = spider_map_end_(in, at)) != NULL) {
+		in->next_ = end;
+		return;
+	}
 	switch (head.form) {
 	case SPIDER_STR_:
 	case SPIDER_BIN_:
@@ -930,6 +991,10 @@ static inline void spider_skip_(struct spider_reader *in, int depth)
 		else
 			spider_skip_(in, depth + 1);
 	}
+	if (noted && in->next_ - at < SPIDER_NOTED_)
+		in->maps_len_ = map; /* none inside of it is noted */
+	else if (noted)
+		in->maps_[map].end = in->next_;
 }
 
 /* Skips one value, of whatever type. */
@@ -944,6 +1009,7 @@ static inline void spider_open_value_(struct spider_reader *in, const uint8_t *a
 	while (in->fields_)
 		spider_close_fields_(in);
 	in->bytes_ = 0;
+	in->maps_len_ = 0;
 	in->next_ = at;
 	in->end_ = at + n;
 	spider_skip(in);
@@ -1050,6 +1116,34 @@ static inline double spider_read_double(struct spider_reader *in)
 		return (double)head.number;
 	case SPIDER_INT_:
 		return (double)(int64_t)head.number;
+	default:
+		spider_unwanted_(in, "a number", head);
+		return 0;
+	}
+}
+
+/* For a type that is declared as 32 bits: rounds once, and keeps every NaN. */
+static inline float spider_read_float(struct spider_reader *in)
+{
+	struct spider_head_ head;
+	uint32_t bits;
+	double v;
+	float f;
+
+	if (!spider_take_head_(in, &head))
+		return 0;
+	switch (head.form) {
+	case SPIDER_FLOAT_:
+		bits = (uint32_t)head.number;
+		memcpy(&f, &bits, sizeof(f));
+		return f;
+	case SPIDER_DOUBLE_:
+		memcpy(&v, &head.number, sizeof(v));
+		return (float)v;
+	case SPIDER_UINT_:
+		return (float)head.number;
+	case SPIDER_INT_:
+		return (float)(int64_t)head.number;
 	default:
 		spider_unwanted_(in, "a number", head);
 		return 0;
@@ -1218,6 +1312,10 @@ static inline void spider_read_fields(struct spider_reader *in, const char *cons
 		at[2 * i] = spider_absent_();
 		at[2 * i + 1] = spider_absent_() + 1;
 	}
+	if (!in->fields_) {
+		in->maps_len_ = 0;
+		in->note_maps_ = true;
+	}
 	for (uint64_t i = 0; i < head.number && !in->failed; i++) {
 		size_t field = spider_read_key_(in, "the name or the index of a field", names,
 						sizeof(*names), n);
@@ -1231,6 +1329,7 @@ static inline void spider_read_fields(struct spider_reader *in, const char *cons
 		at[2 * field] = value;
 		at[2 * field + 1] = in->next_;
 	}
+	in->note_maps_ = false;
 	if (in->failed) {
 		free(f);
 		return;
@@ -1389,6 +1488,9 @@ static inline void spider_close(struct spider_reader *in)
 		in->memory_ = m->next;
 		free(m);
 	}
+	free(in->maps_);
+	in->maps_ = NULL;
+	in->maps_len_ = in->maps_cap_ = 0;
 }
 
 /* Reads the context, an array of 5 or a map, into in->context. Before the first
@@ -1420,6 +1522,8 @@ static inline void spider_read_context(struct spider_reader *in, SpiderTdlByteAr
 		return;
 	inputs.context = in->context;
 	inputs.memory_ = in->memory_;
+	inputs.maps_ = in->maps_;
+	inputs.maps_cap_ = in->maps_cap_;
 	*in = inputs;
 }
 

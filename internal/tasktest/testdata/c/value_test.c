@@ -18,7 +18,8 @@
  * A signature has one type after the other: u uint64, i int64, 8 uint8, 7 int8,
  * 6 uint16, 5 int32, d double, f float, b bool, n nil, s string, z string without
  * NUL, y bytes, k anything (written as nil), o<type> option, [<type> list,
- * {<key><value> map, (<types>) tuple, <name=type...> struct, c enum color.
+ * {<key><value> map, (<types>) tuple, <name=type...> struct, c enum color,
+ * l the struct <value=unext=ol>, a list linked through itself.
  */
 #include "tdl_value.h"
 
@@ -108,7 +109,10 @@ static void copy(struct spider_reader *in, struct spider_writer *out, const char
 		spider_write_double(out, spider_read_double(in));
 		return;
 	case 'f':
-		spider_write_float(out, (float)spider_read_double(in));
+		spider_write_float(out, spider_read_float(in));
+		return;
+	case 'l':
+		copy_struct(in, out, "<value=unext=ol>");
 		return;
 	case 'b':
 		spider_write_bool(out, spider_read_bool(in));
