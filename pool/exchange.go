@@ -290,7 +290,13 @@ func (p *Process) exchange(r *Request, deadline time.Time) (Result, error) {
 	if p.frames.Buffered() > 0 {
 		// It would pass for the answer to r.
 		p.sent = time.Now()
-		return Result{}, errUnsolicited
+		select {
+		case <-p.exited:
+			// Or it is what there was of an answer when the process ended.
+			return Result{}, os.ErrClosed
+		default:
+			return Result{}, errUnsolicited
+		}
 	}
 	if p.shared != nil {
 		p.shared.Begin()

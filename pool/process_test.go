@@ -298,6 +298,10 @@ func TestCrash(t *testing.T) {
 			if crash.Exit != want || crash.Exit != p.Wait() {
 				t.Errorf("exit %+v, want %+v", crash.Exit, want)
 			}
+			// Also the next time: half an answer is not one too many.
+			if _, err := p.Execute(request(small), patience); !errors.As(err, &crash) || crash.Exit != want {
+				t.Errorf("the next time: %T: %v", err, err)
+			}
 			if crash.Package != "p" || crash.Task != "t" || crash.Served != 0 || crash.Ran < 0 || crash.Ran > patience {
 				t.Errorf("got %+v", crash)
 			}
