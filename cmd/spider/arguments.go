@@ -28,9 +28,9 @@ func encodeArguments(args []string) ([]byte, error) {
 	return inputs, nil
 }
 
-// maxArguments bounds what is read of arguments, in bytes. A request has far less, but as
-// JSON numbers and white space take more room.
-const maxArguments = 64 << 20
+// maxArguments bounds what is read of arguments, in bytes. As JSON they take more room than
+// in a request: a list of small numbers some twice as much, and white space is free.
+const maxArguments = 4 * maxPayload
 
 // argumentsOf makes a payload sequence of a JSON array of arguments in a file, or on
 // stdin if path is -. The error is a *usageError.
@@ -51,7 +51,7 @@ func argumentsOf(path string, stdin io.Reader) ([]byte, error) {
 	case err != nil:
 		return nil, &usageError{fmt.Sprintf("--args-file: cannot read %s: %v", name, err)}
 	case len(text) > maxArguments:
-		return nil, &usageError{fmt.Sprintf("--args-file: %s has over %d bytes, and no request so many; pass a path instead", name, maxArguments)}
+		return nil, &usageError{fmt.Sprintf("--args-file: %s has over %d bytes, the limit for arguments as JSON; pass a path instead", name, maxArguments)}
 	}
 	array, err := msgpack.FromJSON(nil, text)
 	if err != nil {

@@ -263,6 +263,13 @@ func (c *mapCommand) open(ctx context.Context, s *streams) (*mapSource, error) {
 	}
 	source := &mapSource{Source: batch.NewLines(r, c.end(), c.plain()), close: func() { done(); own() }}
 	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		if out, ok := s.out.w.(*os.File); ok && c.Resume == "" {
+			if written, err := out.Stat(); err == nil && os.SameFile(info, written) {
+				// Each record would be a further input, without end.
+				source.close()
+				return nil, &usageError{"the file of inputs is also the one that stdout goes to: write the records to another"}
+			}
+		}
 		source.count = func(ctx context.Context) (int64, bool) {
 			// Opened again, as reading it moves the place where the map is.
 			f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
