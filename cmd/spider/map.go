@@ -91,9 +91,9 @@ Memory does not grow with the number of inputs: no more are read while --window 
 them, or 64 MiB, wait for a slower one or for whoever reads the output. --unordered
 does not wait for slower ones. Records are written within 50 ms.
 
-Exit status: 0 all inputs succeeded; 1 some failed; 2 wrong usage, or the file of
---resume does not fit; 125 it could not go on: executor, package or output; 128+n
-ended by signal n (130 is Ctrl-C).
+Exit status: 0 all inputs that it ran succeeded, whatever is in the file of --resume
+from before; 1 some failed; 2 wrong usage, or that file does not fit; 125 it could not
+go on: executor, package or output; 128+n ended by signal n (130 is Ctrl-C).
 
 A task is told that it is task INDEX of job 1, in instance ATTEMPT (from 1).
 spider top shows running maps.`

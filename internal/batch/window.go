@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"sync"
@@ -153,13 +154,15 @@ func (w *window) writeTo(output io.Writer) error {
 		w.mu.Unlock()
 
 		if len(out) > 0 {
-			_, err := output.Write(out)
+			n, err := output.Write(out)
 			w.mu.Lock()
 			w.held -= int64(len(out))
 			w.writing = 0
 			if err == nil {
 				w.written += lines
 			} else {
+				// A full disk may have taken the first of them.
+				w.written += int64(bytes.Count(out[:n], []byte{'\n'}))
 				w.held -= int64(len(w.out))
 				w.out, w.lines, w.broken = nil, 0, true
 			}
