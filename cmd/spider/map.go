@@ -452,6 +452,9 @@ func (r *mapRun) ended(s batch.Stats, err error) error {
 	took := time.Since(s.Started)
 	if err == nil {
 		r.tellPassed()
+		if r.earlier != nil && r.earlier.Failed > 0 {
+			fmt.Fprintf(r.streams.err, "spider: %s failed before: --retry-failed runs what has\n", grouped(r.earlier.Failed))
+		}
 		if r.screen.summary {
 			slowest := ""
 			if s.Done > 1 {
