@@ -120,7 +120,7 @@ func (a *answers) look() {
 		a.know(now)
 		if a.stuck != nil {
 			time.AfterFunc(stuckPatience, func() {
-				if a.deadline.Load() == at && (a.calling.Load() || a.state.Load()&(1<<stateBits-1) != idle) {
+				if a.deadline.Load() == at && (a.calling.Load() || a.doing() != idle) {
 					a.stuck()
 				}
 			})
@@ -273,8 +273,8 @@ func (a *answers) readLeft(b []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// reading reports whether somebody waits for an answer.
-func (a *answers) reading() bool { return a.state.Load()&(1<<stateBits-1) == reading }
+// doing is what the last read does: idle, if it has ended.
+func (a *answers) doing() uint64 { return a.state.Load() & (1<<stateBits - 1) }
 
 // stopped ends a read and reports whether it was interrupted.
 func (a *answers) stopped(state uint64) bool {
@@ -298,31 +298,37 @@ func (a *answers) read(b []byte) (int, error) {
 	if n, ok := a.spin.Read(a.fd, b); ok {
 		return n, nil
 	}
-	if a.blind && !a.last {
-		ready := []unix.PollFd{{Fd: int32(a.fd), Events: unix.POLLIN}}
-		for n := 0; n <= 0; {
-			if a.state.Load()&reading == 0 {
-				return 0, unix.EINTR
-			}
-			var err error
-			if n, err = unix.Poll(ready, int(lookAgain/time.Millisecond)); err != nil && err != unix.EINTR {
-				return 0, err
-			}
+	switch {
+	case a.last: // there is nothing to wait for
+	case a.blind:
+		if err := a.watch(); err != nil {
+			return 0, err
 		}
-	}
-	if a.blind || a.last {
-		return unix.Read(a.fd, b)
-	}
-	waiters := waiting.Add(1)
-	defer waiting.Add(-1)
-	if !a.long && 2*waiters <= a.processors {
-		a.parked.passed()
-	} else {
-		if n, ok, err := a.parked.read(a.fd, b); ok {
+	default:
+		waiters := waiting.Add(1)
+		defer waiting.Add(-1)
+		if !a.long && 2*waiters <= a.processors {
+			a.parked.passed()
+		} else if n, ok, err := a.parked.read(a.fd, b); ok {
 			return n, err
 		}
 	}
 	return unix.Read(a.fd, b)
+}
+
+// watch waits until there is something to read, or the read is to end.
+func (a *answers) watch() error {
+	ready := []unix.PollFd{{Fd: int32(a.fd), Events: unix.POLLIN}}
+	for a.doing() == reading {
+		n, err := unix.Poll(ready, int(lookAgain/time.Millisecond))
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		if n > 0 {
+			return nil
+		}
+	}
+	return unix.EINTR
 }
 
 // finish finds out what an ended process has left, behind what it has said before. What

@@ -86,9 +86,9 @@ type Config struct {
 
 	// MaxPayload is the largest inputs or outputs, in bytes, where they travel in
 	// shared memory instead of in a frame: from 8 KiB on, with executors that can. With
-	// others, what is over MaxFrame is a *[TooLargeError], and so is an answer. The memory is taken as
-	// it is needed, and given back a second after it was last. 0: what fits a frame, and
-	// nothing larger. Negative: there is no shared memory.
+	// others, what is over MaxFrame is a *[TooLargeError], and so is an answer. The
+	// memory is taken as it is needed, and given back a second after it was last. 0: what
+	// fits a frame, and nothing larger. Negative: there is no shared memory.
 	MaxPayload int
 
 	// Spin is how long a caller, and our executor, look for what the other side writes

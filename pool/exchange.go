@@ -358,8 +358,8 @@ func (p *Process) failed(r *Request, phase Phase, limit time.Duration, err error
 
 func noAnswer(limit time.Duration) string { return "no answer within " + limit.String() }
 
-// overdue kills the process when its call has had its time.
-func (p *Process) overdue() { p.Kill(noAnswer(time.Duration(p.limit.Load()))) }
+// killLate kills the process when its call has had its time.
+func (p *Process) killLate() { p.Kill(noAnswer(time.Duration(p.limit.Load()))) }
 
 // report waits for the process's end and tells what is known of it. unread says that
 // it did not read the request.

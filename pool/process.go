@@ -180,7 +180,7 @@ func StartProcess(cfg ProcessConfig) (*Process, error) {
 	if own, ok := memoryOf(os.Getpid()); ok {
 		p.parentPeak = own.peak
 	}
-	p.out.stuck = p.overdue
+	p.out.stuck = p.killLate
 	p.stderr.asks = &p.out.calling
 	p.frames = protocol.NewReader(&p.out, p.maxFrame)
 	go p.stderr.drain()
@@ -262,7 +262,7 @@ func (p *Process) await() {
 // leaves behind, while the zombie still holds the group's number.
 func (p *Process) wait() {
 	err := <-p.dead
-	if err == nil && !p.expected.Load() && !p.out.reading() {
+	if err == nil && !p.expected.Load() && p.out.doing() != reading {
 		time.Sleep(deathPause)
 	}
 	p.mu.Lock()

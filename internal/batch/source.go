@@ -157,7 +157,7 @@ type Files struct {
 	next   func() (string, error, bool)
 	Close  func()
 	index  int64
-	passed map[fs.FileMode]int64 // by type
+	passed map[fs.FileMode]int64 // by kind of passedKinds
 }
 
 // Passed is a kind of what [Files] has passed over.
@@ -169,29 +169,40 @@ type Passed struct {
 // Passed says what has been passed over, the most first. It may not be called while
 // Next is.
 func (f *Files) Passed() []Passed {
-	kinds := []Passed{{One: "symbolic link", Many: "symbolic links"}, {One: "FIFO", Many: "FIFOs"},
-		{One: "socket", Many: "sockets"}, {One: "device", Many: "devices"}, {One: "other", Many: "others"}}
-	for kind, n := range f.passed {
-		switch {
-		case kind&fs.ModeSymlink != 0:
-			kinds[0].Count += n
-		case kind&fs.ModeNamedPipe != 0:
-			kinds[1].Count += n
-		case kind&fs.ModeSocket != 0:
-			kinds[2].Count += n
-		case kind&fs.ModeDevice != 0:
-			kinds[3].Count += n
-		default:
-			kinds[4].Count += n
+	var kinds []Passed
+	for _, k := range passedKinds {
+		if n := f.passed[k.kind]; n > 0 {
+			kinds = append(kinds, Passed{k.one, k.many, n})
 		}
 	}
-	kinds = slices.DeleteFunc(kinds, func(k Passed) bool { return k.Count == 0 })
 	slices.SortStableFunc(kinds, func(a, b Passed) int { return cmp.Compare(b.Count, a.Count) })
 	return kinds
 }
 
+var passedKinds = []struct {
+	kind      fs.FileMode
+	one, many string
+}{
+	{fs.ModeSymlink, "symbolic link", "symbolic links"},
+	{fs.ModeNamedPipe, "FIFO", "FIFOs"},
+	{fs.ModeSocket, "socket", "sockets"},
+	{fs.ModeDevice, "device", "devices"},
+	{0, "other", "others"},
+}
+
+// pass counts what is of this type.
+func (f *Files) pass(kind fs.FileMode) {
+	for _, k := range passedKinds {
+		if kind&k.kind == k.kind {
+			f.passed[k.kind]++
+			return
+		}
+	}
+}
+
 // NewFiles lists the files below each of roots, in the order of their names. A root may
-// be a file itself, of any kind, and a link to a file or directory. The error is that of a root that cannot be looked at.
+// be a file itself, of any kind, and a link to a file or directory. The error is that of a
+// root that cannot be looked at.
 func NewFiles(roots []string) (*Files, error) {
 	for _, root := range roots {
 		if _, err := os.Stat(root); err != nil {
@@ -199,7 +210,7 @@ func NewFiles(roots []string) (*Files, error) {
 		}
 	}
 	f := &Files{passed: map[fs.FileMode]int64{}}
-	f.next, f.Close = iter.Pull2(walk(roots, func(kind fs.FileMode) { f.passed[kind]++ }))
+	f.next, f.Close = iter.Pull2(walk(roots, f.pass))
 	return f, nil
 }
 
